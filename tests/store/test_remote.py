@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 import socket
@@ -386,6 +388,94 @@ def test_what_is_wrong_is_named_and_the_rest_arrives(
     assert bad.files["a"].sha256 in text
 
 
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("a")])
+def test_what_stands_in_place_of_a_record_is_named(
+    store: Store, publish: Publish, other: Store, address: str, there: Layout, make: Any
+) -> None:
+    """It was passed over in silence where nothing else was made from the artefact."""
+    good, bad = publish({"a": b"good"}, seed=1), publish({"a": b"bad"}, seed=2)
+    push(store, Remote(address), [good, bad])
+    path = there.record(bad.key)
+    path.unlink()
+    make(path)
+    moved = fetch_all(other, Remote(address), no_use)
+    assert moved.artefacts == [good.key]
+    (text,) = moved.refused
+    assert bad.key in text
+    assert "not a plain file" in text
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENOENT, errno.EIO])
+@pytest.mark.parametrize("part", ["record", "blob"])
+def test_a_file_that_cannot_be_read_is_named_and_the_rest_arrives(
+    store: Store,
+    publish: Publish,
+    other: Store,
+    address: str,
+    there: Layout,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    part: str,
+) -> None:
+    """Another user's private file, one just removed, a broken disk: it ended the whole fetch."""
+    good, bad = publish({"a": b"good"}, seed=1), publish({"a": b"bad"}, seed=2)
+    push(store, Remote(address), [good, bad])
+    path = there.record(bad.key) if part == "record" else blob_there(there, bad, "a")
+    remote = Remote(address)
+    opened = remote._system.open
+
+    def failing(name: str, mode: str) -> Any:
+        if name == str(path):
+            raise OSError(number, os.strerror(number))
+        return opened(name, mode)
+
+    monkeypatch.setattr(remote._system, "open", failing)
+    moved = fetch_all(other, remote, no_use)
+    assert moved.artefacts == [good.key]
+    (text,) = moved.refused
+    assert path.name in text
+    assert f"cannot be read ({os.strerror(number)})" in text
+
+
+def test_of_a_record_no_more_is_read_than_its_file_holds(
+    pushed: Action, address: str, there: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+
+    class Endless(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            read.append(size or 0)
+            return b" " * min(size or 0, 1 << 20)
+
+    remote = Remote(address)
+    monkeypatch.setattr(remote._system, "open", lambda path, mode: Endless())
+    with pytest.raises(Refused):
+        remote.action(pushed.key)
+    assert read == [there.record(pushed.key).stat().st_size]
+
+
+@pytest.mark.parametrize("name", ["st_mode", "st_size"])
+def test_a_server_that_does_not_say_what_a_file_is(
+    sshd: Any, there: Layout, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """SFTP leaves it to the server which attributes of a file it sends."""
+    paramiko = pytest.importorskip("paramiko")
+    monkeypatch.setenv("HOME", str(sshd.home))
+    lstat = paramiko.SFTPClient.lstat
+
+    def without(self: Any, path: str) -> Any:
+        state = lstat(self, path)
+        setattr(state, name, None)
+        return state
+
+    monkeypatch.setattr(paramiko.SFTPClient, "lstat", without)
+    path = there.record(64 * "a")
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    with pytest.raises(UserError, match="the server does not say what /"):
+        Remote(sshd.url(there.root)).action(64 * "a")
+
+
 def test_files_that_are_not_ours_are_passed_over(
     other: Store, address: str, there: Layout, pushed: Action
 ) -> None:
@@ -416,6 +506,24 @@ def test_a_host_of_the_ssh_config(
     config.write_text(f"Host cluster\n HostName 127.0.0.1\n Port {sshd.port}\n User {user}\n")
     assert list(Remote(f"sftp://cluster{tmp_path}").keys()) == []
     config.unlink()
+
+
+def test_the_port_of_another_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was said not to answer."""
+    pytest.importorskip("paramiko")
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    def answer() -> None:
+        peer, _ = server.accept()
+        peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        peer.shutdown(socket.SHUT_WR)
+        peer.recv(1)
+        peer.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=answer).start()
+        with pytest.raises(UserError, match="is this the port of an SSH server"):
+            Remote(f"sftp://me@127.0.0.1:{server.getsockname()[1]}/x")
 
 
 def test_a_password_with_signs_of_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -508,24 +616,6 @@ def answering(said: bytes, *, stays: bool = False) -> Iterator[int]:
 
         def answer() -> None:
             connection, _ = server.accept()
-def test_the_port_of_another_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It was said not to answer."""
-    pytest.importorskip("paramiko")
-    monkeypatch.setenv("HOME", str(tmp_path))
-
-    def answer() -> None:
-        peer, _ = server.accept()
-        peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        peer.shutdown(socket.SHUT_WR)
-        peer.recv(1)
-        peer.close()
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        threading.Thread(target=answer).start()
-        with pytest.raises(UserError, match="is this the port of an SSH server"):
-            Remote(f"sftp://me@127.0.0.1:{server.getsockname()[1]}/x")
-
-
             connection.sendall(said)
             if stays:
                 over.wait()

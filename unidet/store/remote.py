@@ -68,12 +68,13 @@ class Remote:
         return self._look(self.layout.base)[0] == "directory"
 
     def keys(self) -> Iterator[str]:
-        """Keys of all records."""
+        """Keys of all records, and of what stands in place of one, which `action` refuses."""
         yield from (name.removesuffix(".json") for name, _ in self._list(self.layout.actions))
 
     def blobs(self) -> dict[str, int]:
         """sha256 -> size of all blobs, from listings."""
-        return dict(self._list(self.layout.blobs))
+        listed = self._list(self.layout.blobs)
+        return {name: size for name, size in listed if size is not None}
 
     def action(self, key: str) -> Action | None:
         """The record of a key, None where there is none.
@@ -87,8 +88,8 @@ class Remote:
             return None
         if size > MAX_BYTES:
             raise self._refused(path, f"a record of {size} bytes")
-        with self._clear_errors(), self._system.open(str(path), "rb") as stream:
-            data = stream.read(MAX_BYTES)
+        with self._clear_errors(path), self._system.open(str(path), "rb") as stream:
+            data = stream.read(size)  # a server may go on for ever
         try:
             return check_record(data, key)
         except ValueError as error:
@@ -119,11 +120,11 @@ class Remote:
     def _copy(self, path: Path, target: Path, size: int, progress: Progress | None) -> None:
         """Copy at most one byte more than expected, which shows that a file is too long."""
         left = size + 1
-        with self._clear_errors():
+        with self._clear_errors(path):
             stream = self._system.open(str(path), "rb")
         with naming(target), stream, open(target, "xb") as out:
             while left:
-                with self._clear_errors():
+                with self._clear_errors(path):
                     piece = stream.read(min(left, BUFFER_BYTES))
                 if not piece:
                     return
@@ -221,10 +222,10 @@ class Remote:
                 return self._system.makedirs(str(folder), exist_ok=True)
         return self._system.makedirs(str(folder), exist_ok=True)
 
-    def _list(self, folder: Path) -> Iterator[tuple[str, int]]:
-        """Names and sizes of files in the folders below `folder` whose names start with a digest.
+    def _list(self, folder: Path) -> Iterator[tuple[str, int | None]]:
+        """What has a digest for its name in the folders below `folder`, and its size.
 
-        Folders, links and pipes of such a name are left out.
+        The size of a folder, a link or a pipe is None.
 
         Raises:
             Refused: one of the folders is a link.
@@ -239,8 +240,8 @@ class Remote:
                 for item in self._ls(folder / name.name):
                     found = Path(item["name"]).name
                     is_plain = item["type"] == "file" and not item.get("islink")
-                    if is_plain and is_digest(found.removesuffix(".json")):
-                        yield found, int(item["size"] or 0)
+                    if is_digest(found.removesuffix(".json")):
+                        yield found, int(item["size"] or 0) if is_plain else None
 
     def _ls(self, folder: Path) -> list[dict[str, Any]]:
         with self._clear_errors():
@@ -275,7 +276,7 @@ class Remote:
     def _look(self, path: Path) -> tuple[str, int]:
         """Kind of a path (file, directory, link, other, nothing) and its size; follows no links."""
         server = getattr(self._system, "ftp", None)
-        with self._clear_errors():
+        with self._clear_errors(path):
             try:
                 if server is None and not self._is_local():
                     found = self._system.info(str(path))
@@ -283,10 +284,13 @@ class Remote:
                 state = os.lstat(path) if server is None else server.lstat(str(path))
             except FileNotFoundError:
                 return "nothing", 0
+            mode = state.st_mode  # SFTP leaves it to the server what it tells
+            if mode is None or (state.st_size is None and stat.S_ISREG(mode)):
+                raise UserError(f"remote {self.url}: the server does not say what {path} is")
         for kind, test in (("file", stat.S_ISREG), ("directory", stat.S_ISDIR)):
-            if test(state.st_mode):
-                return kind, int(state.st_size)
-        return ("link" if stat.S_ISLNK(state.st_mode) else "other"), 0
+            if test(mode):
+                return kind, int(state.st_size or 0)
+        return ("link" if stat.S_ISLNK(mode) else "other"), 0
 
     def _refused(self, path: Path, why: str) -> Refused:
         shown = (
@@ -295,13 +299,20 @@ class Remote:
         return Refused(f"remote {self.url}: refused {shown}: {why}")
 
     @contextmanager
-    def _clear_errors(self) -> Iterator[None]:
-        """Turn any error of a network or file system into a UserError of one line."""
+    def _clear_errors(self, read: Path | None = None) -> Iterator[None]:
+        """Turn any error of a network or file system into a UserError of one line.
+
+        Raises:
+            Refused: only this path, which is to be `read`, cannot be.
+        """
         try:
             yield
         except UserError:
             raise
         except Exception as error:
+            if read is not None and _is_of_one_file(error):
+                reason = getattr(error, "strerror", None) or error
+                raise self._refused(read, f"cannot be read ({reason})") from error
             text = redact(" ".join(str(error).split())) or type(error).__name__
             if isinstance(error, _ENDS) or text.startswith(_LOST):
                 text = (
@@ -310,6 +321,12 @@ class Remote:
             if _is_silence(error):
                 text = "does not answer; look at the server or the network, and run this again"
             raise UserError(f"remote {self.url}: {text}") from error
+
+
+def _is_of_one_file(error: BaseException) -> bool:
+    """Whether the next file may still be read: this one is private, broken or just removed."""
+    is_broken = isinstance(error, OSError) and error.errno == errno.EIO
+    return is_broken or isinstance(error, (PermissionError, FileNotFoundError))
 
 
 def _is_silence(error: BaseException) -> bool:
