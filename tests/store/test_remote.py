@@ -400,6 +400,7 @@ def test_what_stands_in_place_of_a_record_is_named(
     make(path)
     moved = fetch_all(other, Remote(address), no_use)
     assert moved.artefacts == [good.key]
+    assert push(store, Remote(address), [bad]).refused == moved.refused
     (text,) = moved.refused
     assert bad.key in text
     assert "not a plain file" in text
