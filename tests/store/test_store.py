@@ -266,6 +266,14 @@ def test_nothing_is_written_where_a_link_in_the_folder_leads(
     assert own.read_text() == "mine"
 
 
+def test_a_link_to_itself_in_place_of_the_folder_is_named(store: Store, publish: Publish) -> None:
+    folder = store.folder(publish(FILES))
+    shutil.rmtree(folder)
+    folder.symlink_to(folder.name)
+    with pytest.raises(UserError, match="is a link in place of a folder of this artefact"):
+        store.folder(publish(FILES))
+
+
 def test_a_folder_in_place_of_a_file_of_the_artefact_is_named(
     store: Store, publish: Publish
 ) -> None:

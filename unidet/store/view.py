@@ -19,6 +19,7 @@ from unidet.store.live import discard_abandoned
 from unidet.store.paths import Layout
 from unidet.store.record import Action, StoredFile
 
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _NO_LINK = (errno.EPERM, errno.EACCES, errno.EMLINK)
 
 
@@ -44,7 +45,9 @@ def _wrong_files(folder: Path, action: Action, layout: Layout) -> list[str]:
     def is_right(name: str, file: StoredFile) -> bool:
         try:
             found, blob = os.lstat(folder / name), os.lstat(layout.blob(file.sha256))
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError as error:
+            if error.errno not in _NOT_THERE:
+                raise
             return False
         return os.path.samestat(found, blob) or _is_copy(folder / name, found, file)
 
