@@ -342,7 +342,7 @@ def test_a_link_that_leads_to_no_folder_is_told_before_work(store: Store, publis
 def test_a_folder_in_place_of_a_lock_goes(store: Store, publish: Publish) -> None:
     taken(store.layout.lock(DIGEST))
     with (
-        pytest.raises(UserError, match="a folder where a file belongs; run: unidet verify --rep"),
+        pytest.raises(UserError, match="a folder where a file belongs; move it elsewhere"),
         store.locked(DIGEST),
     ):
         pass

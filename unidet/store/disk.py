@@ -23,9 +23,8 @@ _REASONS = {
     "choose another with store.root=FOLDER",
     errno.ENOTSUP: "is on a file system without hard links or locks; choose another with "
     "store.root=FOLDER",
-    errno.ENOTDIR: "has a file where a folder belongs; run: unidet verify --repair, or move it "
-    "elsewhere",
-    errno.EISDIR: "has a folder where a file belongs; run: unidet verify --repair",
+    errno.ENOTDIR: "has a file where a folder belongs; move it elsewhere",
+    errno.EISDIR: "has a folder where a file belongs; move it elsewhere",
     errno.ENOSPC: "is on a full disk; free some space and run the same command again",
     errno.EDQUOT: "has used up its disk quota; free some space and run the same command again",
 }

@@ -496,6 +496,20 @@ def test_a_sweep_that_finds_no_room_is_one_error(sweep: Make, tmp_path: Path) ->
     ]
 
 
+@pytest.mark.parametrize("taken", ["sweeps", "the sweep", "its lock"])
+def test_what_is_in_the_way_of_a_sweep_is_to_be_moved(
+    sweep: Make, tmp_path: Path, taken: str
+) -> None:
+    """No repair of the store looks into the folders of sweeps."""
+    jobs = sweep("stage=data", "seed=1,2")
+    lock = jobs.folder / sweep_job.LOCK
+    place = {"sweeps": jobs.folder.parent, "the sweep": jobs.folder, "its lock": lock}[taken]
+    place.parent.mkdir(parents=True)
+    lock.mkdir() if place == lock else place.touch()
+    with pytest.raises(UserError, match=rf"belongs; move it elsewhere \(.*{place.name}\)$"):
+        jobs.run(Launcher(tmp_path))
+
+
 def test_a_half_written_outcome_is_a_failed_job(tmp_path: Path) -> None:
     (tmp_path / "000.outcome.json").write_text('{"status": 0, "arte')
     assert read_outcome(tmp_path, "000").status == 1
