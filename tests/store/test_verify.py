@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from unidet.errors import UserError
-from unidet.store import accepted, runs
+from unidet.store import accepted, lock, pins, runs
 from unidet.store.disk import make_folder, read_plain
 from unidet.store.hashing import sha256_bytes, sha256_file
 from unidet.store.places import require_folders
@@ -392,6 +392,43 @@ def test_lines_of_the_log_of_runs_that_cannot_be_read(
     assert copy.read_bytes() == damaged
     store.log_run("rpn", "3" * 64, "ran")
     assert [run.key for run in store.runs()] == ["3" * 64, *(run.key for run in before)]
+
+
+def endless(path: Path) -> Path:
+    """A file that no memory holds, though no disk either: it is sparse."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    os.truncate(path, 1 << 40)
+    return path
+
+
+def test_what_is_larger_than_a_log_is_named_and_passed_over(store: Store) -> None:
+    store.log_run("rpn", "1" * 64, "ran")
+    log = endless(store.layout.runs / "2001-01.jsonl")
+    assert [run.key for run in store.runs()] == ["1" * 64]
+    assert runs.count_unreadable(store.layout.runs) == 0
+    found = verify(store)
+    assert [(one.kind, Path(one.path).name) for one in found.problems] == [("unexpected", log.name)]
+    assert "1099511627776 bytes, more than" in found.problems[0].detail
+    assert repair(store, found, None, lambda *keys: None) == {}
+    assert log.exists()
+
+
+def test_what_is_larger_than_a_record_is_none(store: Store, publish: Publish) -> None:
+    action = publish({"a": b"one"})
+    endless(store.layout.pin(action.key))
+    declaration = endless(store.layout.accepted / "rpn" / f"{DIGEST}.json")
+    endless(store.layout.stat_cache / "actions")
+    owner = endless(store.layout.lock(DIGEST).with_suffix(".owner"))
+    assert [mark.key for mark in pins.pins(store.layout)] == [action.key]
+    assert [one.key for one in store.actions()] == [action.key]
+    assert lock.read_owner(owner) is None
+    found = verify(store)
+    assert [(one.kind, Path(one.path).name) for one in found.problems] == [
+        ("damaged", declaration.name)
+    ]
+    assert repair(store, found, None, lambda *keys: None).popitem()[1] == SET_ASIDE
+    assert verify(store).problems == ()
 
 
 def test_a_request_that_a_later_version_has_logged_is_left_to_it(store: Store) -> None:

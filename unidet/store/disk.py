@@ -15,6 +15,7 @@ from pathlib import Path
 from unidet.errors import UserError
 from unidet.store.hashing import naming, sha256_bytes
 
+MOST_BYTES = 256 << 20  # of a record, a declaration or a cache: what is larger is none
 _REASONS = {
     errno.EROFS: "is read-only; choose another with store.root=FOLDER",
     errno.EACCES: "is not readable or not writable for this user; choose another with "
@@ -46,8 +47,10 @@ def clear_errors(root: Path) -> Iterator[None]:
         raise UserError(f"store {root} {reason} ({error.filename or error.strerror})") from error
 
 
-def read_plain(path: Path, most: int | None = None) -> bytes:
+def read_plain(path: Path, most: int | None = MOST_BYTES) -> bytes:
     """Content of a plain file, without blocking on pipes or endless devices.
+
+    It is read into memory whole: None as `most` is for files of any size that this process needs.
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -21,7 +21,6 @@ FORMAT = 2
 _WITHOUT_CHECKSUM = 1  # the first format, which is still read
 _CHECKSUM = b'\n "checksum": "'  # of the top level only; deeper keys are indented further
 _BLANK = "0" * 64
-MAX_BYTES = 256 << 20
 _LIMIT = 2**63  # limit of integers, so that they fit 64 bits
 _STAGE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _NAME_BYTES, _PATH_BYTES = 255, 1024  # limits of file systems

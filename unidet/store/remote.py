@@ -19,11 +19,11 @@ from typing import Any
 
 from unidet.errors import UserError
 from unidet.store.addresses import OBJECT_STORES, RENAMING, connect
-from unidet.store.disk import make_folder, sync
+from unidet.store.disk import MOST_BYTES, make_folder, sync
 from unidet.store.hashing import BUFFER_BYTES, key_of, naming, sha256_file
 from unidet.store.paths import Layout, is_digest
 from unidet.store.provenance import redact, redact_argument
-from unidet.store.record import MAX_BYTES, Action, StoredFile, from_bytes, to_bytes
+from unidet.store.record import Action, StoredFile, from_bytes, to_bytes
 
 # A connection that ends: errors, and what paramiko says in errors of other kinds.
 _ENDS = (EOFError, BrokenPipeError, ConnectionResetError, ConnectionAbortedError)
@@ -86,7 +86,7 @@ class Remote:
         size = self._size(path)
         if size is None:
             return None
-        if size > MAX_BYTES:
+        if size > MOST_BYTES:
             raise self._refused(path, f"a record of {size} bytes")
         with self._clear_errors(path), self._system.open(str(path), "rb") as stream:
             data = stream.read(size)  # a server may go on for ever

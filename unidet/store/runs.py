@@ -22,6 +22,7 @@ from unidet.store.provenance import command, utc
 
 How = Literal["cached", "fetched", "ran", "resumed"]
 _MONTH = re.compile(r"\d{4}-\d{2}\.jsonl")
+_MOST_BYTES = 2 << 30  # of a month: two million requests
 _LINE = re.compile(rb"[^\r\n]+")
 _NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -97,7 +98,7 @@ def read(folder: Path, stage: str | None = None) -> Iterator[Run]:
     """Requests in reverse order of writing; lines that a crash cut off are skipped."""
     for path in reversed(logs(folder)):
         try:
-            lines = _LINE.findall(read_plain(path))
+            lines = _LINE.findall(read_plain(path, _MOST_BYTES))
         except (FileNotFoundError, ValueError):  # not a log file
             continue
         for line in reversed(lines):
@@ -134,12 +135,12 @@ def unreadable(path: Path) -> list[tuple[int, bytes]]:
     """Offset and content of each line that is no request: cut off by a crash, or damaged.
 
     Raises:
-        ValueError: it is no plain file.
+        ValueError: it is no plain file, or larger than a log.
         OSError: it cannot be read.
     """
-    data = read_plain(path)
+    data = read_plain(path, _MOST_BYTES)
     if not data.endswith(b"\n"):  # unless cut, another process is writing its line
-        data = read_plain(path)
+        data = read_plain(path, _MOST_BYTES)
     found = _LINE.finditer(data)
     return [(line.start(), line[0]) for line in found if not _is_whole(line[0])]
 

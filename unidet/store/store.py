@@ -28,7 +28,6 @@ from unidet.store.ingest import has_blob, ingested, place_all, place_missing, re
 from unidet.store.live import discard_abandoned
 from unidet.store.paths import Layout
 from unidet.store.record import (
-    MAX_BYTES,
     Action,
     LaterFormat,
     digest_files,
@@ -331,7 +330,7 @@ class Store:
         """
         with clear_errors(self.root):
             try:
-                action = from_bytes(read_plain(path, MAX_BYTES))
+                action = from_bytes(read_plain(path))
             except LaterFormat as error:
                 raise LaterRecord(f"store {self.root}: {path.name[:12]}… is {error}") from error
             except (FileNotFoundError, ValueError):

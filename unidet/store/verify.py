@@ -16,7 +16,7 @@ from unidet.store.hashing import key_of, sha256_file
 from unidet.store.ingest import has_blob
 from unidet.store.paths import check_digest
 from unidet.store.places import linked_folders, no_folders
-from unidet.store.record import MAX_BYTES, Action, LaterFormat, from_bytes
+from unidet.store.record import Action, LaterFormat, from_bytes
 from unidet.store.store import Store
 from unidet.store.threads import pool_of
 
@@ -113,11 +113,15 @@ def _unread_runs(
             if path in passed:
                 continue
             where = _relative(path, store.layout.base)
-            with suppress(FileNotFoundError):
+            try:
                 if lines := runs.unreadable(path):
                     count = "1 line" if len(lines) == 1 else f"{len(lines)} lines"
                     detail = f"{count} cannot be read; gc --keep-last does not count these requests"
                     yield Problem("damaged", where, detail)
+            except FileNotFoundError:
+                continue
+            except ValueError as error:  # too large for a log
+                yield Problem("unexpected", where, str(error))
     except OSError as error:
         unlisted(error)
 
@@ -207,7 +211,7 @@ def _record(path: Path, store: Store, found: list[Problem]) -> Action | None:
         found.append(Problem("unexpected", where, "not a place where a record lies"))
         return None
     try:
-        action = from_bytes(read_plain(path, MAX_BYTES))
+        action = from_bytes(read_plain(path))
         if action.key != key or key_of(action.preimage) != key:
             raise ValueError("its key is not that of its preimage")
     except FileNotFoundError:  # a concurrent clean-up has dropped it

@@ -91,7 +91,7 @@ def _usable(path: Path) -> dict[str, np.ndarray] | None:
     """The content of a checkpoint; None if it is missing or damaged."""
     try:
         with unreadable_is_damaged():
-            arrays = load(read_plain(path))  # of a mapped file, that would end the process
+            arrays = load(read_plain(path, None))  # of a mapped file, that would end the process
         if not np.array_equal(arrays.pop(CHECKSUM), _checksum(arrays)):
             raise ValueError("its checksum does not match")
     except FileNotFoundError:
