@@ -6,8 +6,9 @@ the sweep's folder, `<store.root>/sweeps/<stage>-<digest>/`: one JSON file and o
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -32,7 +33,7 @@ from unidet.pipelines.engine.states import built_folders
 from unidet.report.plots import metric_curves
 from unidet.report.spreadsheet import write_csv
 from unidet.store import lock
-from unidet.store.disk import clear_errors, make_folder, whole_file
+from unidet.store.disk import clear_errors, entries, make_folder, whole_file
 from unidet.store.hashing import digest
 from unidet.store.provenance import redact_argument
 from unidet.store.stored_json import read_numbers
@@ -99,9 +100,19 @@ class Sweep:
             make_folder(self.folder)
             held = lock.acquire(path, lambda owner: say(f"  this sweep: waits for {owner}"), check)
         try:
+            with clear_errors(Path(self._jobs[0].config.store.root)):
+                self._remove_links()
             yield
         finally:
             lock.release(held)
+
+    def _remove_links(self) -> None:
+        """Remove links, pipes and devices, to which files of the sweep would be written."""
+        for path in entries(self.folder):
+            with suppress(FileNotFoundError):  # a job of a killed sweep renames its outcome
+                mode = path.lstat().st_mode
+                if path.name != LOCK and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                    path.unlink()
 
     def _folder(self) -> Path:
         """The sweep's folder, the same for the same command: a rerun replaces its results."""

@@ -510,6 +510,20 @@ def test_what_is_in_the_way_of_a_sweep_is_to_be_moved(
         jobs.run(Launcher(tmp_path))
 
 
+def test_no_file_of_a_sweep_is_written_to_where_a_link_leads(sweep: Make, tmp_path: Path) -> None:
+    """A pipe in place of one would be waited for without end."""
+    jobs = sweep("stage=data", "seed=1,2")
+    jobs.folder.mkdir(parents=True)
+    own = tmp_path / "own"
+    own.write_text("mine")
+    for name in ("000.json", "000.log", "001.outcome.json", "table.csv"):
+        (jobs.folder / name).symlink_to(own)
+    os.mkfifo(jobs.folder / "000.out")
+    assert jobs.run(Launcher(tmp_path)) == 0
+    assert own.read_text() == "mine"
+    assert all(path.is_file() and not path.is_symlink() for path in jobs.folder.iterdir())
+
+
 def test_a_half_written_outcome_is_a_failed_job(tmp_path: Path) -> None:
     (tmp_path / "000.outcome.json").write_text('{"status": 0, "arte')
     assert read_outcome(tmp_path, "000").status == 1
