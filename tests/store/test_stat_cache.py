@@ -11,6 +11,7 @@ import pytest
 
 from unidet.errors import UserError
 from unidet.store import stat_cache
+from unidet.store.disk import MOST_BYTES, read_sealed, write_sealed
 from unidet.store.hashing import sha256_file
 from unidet.store.store import Store
 
@@ -174,3 +175,10 @@ def test_what_is_missing_is_named(store: Store, tmp_path: Path) -> None:
     (tmp_path / "broken").symlink_to(tmp_path / "nowhere")
     with pytest.raises(UserError, match=r"No such file or directory"):
         store.digest_of(tmp_path)
+
+
+def test_the_list_of_a_large_data_set_is_read_again(tmp_path: Path) -> None:
+    """Open Images' 1.7 million files give 320 MB, more than a record may have."""
+    data = bytes(MOST_BYTES + 1)
+    write_sealed(tmp_path / "list", data)
+    assert read_sealed(tmp_path / "list") == data

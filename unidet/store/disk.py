@@ -15,7 +15,8 @@ from pathlib import Path
 from unidet.errors import UserError
 from unidet.store.hashing import naming, sha256_bytes
 
-MOST_BYTES = 256 << 20  # of a record, a declaration or a cache: what is larger is none
+MOST_BYTES = 256 << 20  # of a record, a declaration or a pin: what is larger is none
+_MOST_CACHE_BYTES = 2 << 30  # one names all files of a data set: ten million
 _REASONS = {
     errno.EROFS: "is read-only; choose another with store.root=FOLDER",
     errno.EACCES: "is not readable or not writable for this user; choose another with "
@@ -206,7 +207,7 @@ def replace(path: Path, data: bytes, temporary: Path) -> None:
 def read_sealed(path: Path) -> bytes | None:
     """Content of a file written by `write_sealed`; None where it is missing or damaged."""
     try:
-        seal, _, data = read_plain(path).partition(b"\n")
+        seal, _, data = read_plain(path, _MOST_CACHE_BYTES).partition(b"\n")
     except (OSError, ValueError):
         return None
     return data if seal == sha256_bytes(data).encode() else None
