@@ -138,10 +138,14 @@ def test_another_home_is_another_composition(
 
 
 @pytest.mark.usefixtures("asked")
-def test_no_password_is_kept(composed: Config, tmp_path: Path) -> None:
-    secret = replace(composed, remote="sftp://me:secret@there/store")
-    assert kept([], lambda: secret) is secret
-    assert files(tmp_path) == []
+def test_no_password_is_kept_wherever_it_was_given(composed: Config, tmp_path: Path) -> None:
+    address = "sftp://me:secret@there/store"
+    remote = replace(composed, remote=address)
+    folder = replace(composed, store=replace(composed.store, root=address))
+    proposals = replace(composed, proposals=replace(composed.proposals, files={"val": address}))
+    for secret in (remote, folder, proposals):
+        assert kept([], lambda secret=secret: secret) is secret
+        assert files(tmp_path) == []
 
 
 @pytest.mark.parametrize(

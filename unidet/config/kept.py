@@ -17,7 +17,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from functools import cache
@@ -53,7 +53,7 @@ def kept(overrides: Sequence[str], compose: Callable[[], Config]) -> Config:
     composed = _read(path)
     if composed is None:
         composed = compose()
-        if redact_argument(composed.remote) == composed.remote and _name(overrides) == name:
+        if _name(overrides) == name:
             _write(path, composed)
     return composed
 
@@ -113,9 +113,11 @@ def _read(path: Path) -> Config | None:
 
 
 def _write(path: Path, composed: Config) -> None:
-    """Writes an entry, and removes the oldest ones beyond `MOST_KEPT`."""
-    text = json.dumps([path.stem, _plain(composed)])
-    if _value(json.loads(text)[1]) == composed:
+    """Writes an entry without passwords, and removes the oldest ones beyond `MOST_KEPT`."""
+    plain = _plain(composed)
+    text = json.dumps([path.stem, plain])
+    secret = any(redact_argument(part) != part for part in _texts(plain))
+    if not secret and _value(json.loads(text)[1]) == composed:
         write_sealed(path, text.encode())
     with suppress(OSError):
         for old in sorted(path.parent.glob("*.json"), key=os.path.getmtime)[:-MOST_KEPT]:
@@ -131,6 +133,17 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {"has": {key: _plain(item) for key, item in value.items()}}
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _texts(plain: Any) -> Iterator[str]:
+    """Every text in plain data."""
+    if isinstance(plain, dict):
+        plain = [*plain, *plain.values()]
+    if isinstance(plain, list):
+        for item in plain:
+            yield from _texts(item)
+    elif isinstance(plain, str):
+        yield plain
 
 
 def _value(plain: Any) -> Any:
