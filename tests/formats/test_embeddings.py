@@ -34,11 +34,19 @@ def test_real_numbers_are_taken_as_float32(tmp_path: Path, kind: str, order: Any
     assert vectors.flags.c_contiguous
 
 
+def test_rows_of_zeros_stay_and_short_ones_that_networks_lengthen(tmp_path: Path) -> None:
+    path = tmp_path / "names.npy"
+    np.save(path, [[0, 0], [2e-12, 0], [0, 1]])
+    assert read_embeddings(path, 3).tolist() == [[0, 0], [np.float32(2e-12), 0], [0, 1]]
+
+
 @pytest.mark.parametrize(
     ("array", "problem"),
     [
         (np.full((3, 2), 1e300), "too large for float32"),
         (np.full((3, 2), 2e19), "too large for float32"),  # its length is
+        (np.array([[1, 0], [1e-300, 0], [0, 1]]), "too small for float32"),
+        (np.array([[1, 0], [9e-13, 0], [0, 1]]), "too small for float32"),  # for networks
         (np.full((3, 2), -np.inf), "infinite"),
         (np.full((3, 2), np.nan), "NaN"),
         (np.ones((3, 2), complex), "holds complex128"),

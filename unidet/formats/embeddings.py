@@ -16,6 +16,9 @@ _DAMAGE = (
     *(SyntaxError, tokenize.TokenError),
 )
 
+# The networks lengthen no shorter row to 1; rows of zeros may stand for names without embeddings.
+_SHORTEST = 1e-12
+
 _ARRAYS = 'write numpy.savez("FILE.npz", embeddings=ARRAY, names=NAMES)'
 _SAVE = 'write its tensor by numpy.save("FILE.npy", tensor.numpy())'
 
@@ -25,7 +28,7 @@ def read_embeddings(path: Path, count: int | None = None) -> np.ndarray:
 
     Raises:
         UserError: not a readable `.npy` file, another shape, no real numbers, or rows whose
-            squared length is not finite in float32.
+            squared length is not finite in float32 or too small for it.
     """
     return _checked(path, read_array(Path(path)), count)
 
@@ -76,6 +79,8 @@ def _checked(path: Path, vectors: np.ndarray, count: int | None) -> np.ndarray:
         squares = np.einsum("cd,cd->c", narrow, narrow)  # by which they are normalized
     if not np.isfinite(squares).all():
         raise UserError(f"{path}: holds NaN, infinite values or values too large for float32")
+    if (vectors[squares < _SHORTEST**2] != 0).any():
+        raise UserError(f"{path}: holds rows shorter than {_SHORTEST}, too small for float32")
     return narrow
 
 
