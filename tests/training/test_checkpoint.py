@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -139,6 +140,17 @@ def test_a_second_damaged_one_takes_the_place_of_a_folder(folder: Path) -> None:
     (folder / f"{FILE}.damaged").mkdir()
     (folder / FILE).write_bytes(b"")
     assert restored(folder) == (7, 7.0, list(range(7)))
+
+
+def test_that_of_another_run_is_set_aside(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "another key"
+    other.mkdir()
+    save_checkpoint(other, 30, *network(30.0), None)
+    shutil.copy(other / FILE, folder)
+    assert restored(folder) == (7, 7.0, list(range(7)))
+    assert "(it is of another run)" in capsys.readouterr().err
 
 
 def test_killed_between_the_two_renames(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """A training run's whole state in one file, replaced atomically; the one before it is kept.
 
-A checkpoint holds its own checksum, and the log as it was at its step, so that the two cannot part.
+A checkpoint holds its own checksum, the name of its folder, which is the run's key, and the log as
+it was at its step, so that the two cannot part.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from unidet.training.optimizer import Optimizer
 FILE = "checkpoint.safetensors"
 PREVIOUS = "previous.safetensors"
 CHECKSUM = "checksum"
+RUN = "run"
 
 
 def save_checkpoint(
@@ -41,6 +43,7 @@ def save_checkpoint(
     if ema:
         arrays |= {f"ema/{name}": array for name, array in ema.state().items()}
     arrays["step"] = np.array([step], np.int64)
+    arrays[RUN] = _run_of(folder)
     arrays["log"] = np.frombuffer(log.content(folder), np.uint8)
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     arrays[CHECKSUM] = _checksum(arrays)
@@ -88,12 +91,14 @@ def load_checkpoint(
 
 
 def _usable(path: Path) -> dict[str, np.ndarray] | None:
-    """The content of a checkpoint; None if it is missing or damaged."""
+    """The content of a checkpoint; None if it is missing, damaged or of another run."""
     try:
         with unreadable_is_damaged():
             arrays = load(read_plain(path, None))  # of a mapped file, that would end the process
         if not np.array_equal(arrays.pop(CHECKSUM), _checksum(arrays)):
             raise ValueError("its checksum does not match")
+        if not np.array_equal(arrays.pop(RUN), _run_of(path.parent)):
+            raise ValueError("it is of another run")
     except FileNotFoundError:
         return None
     except (SafetensorError, ValueError, KeyError) as error:
@@ -106,6 +111,10 @@ def _usable(path: Path) -> dict[str, np.ndarray] | None:
             say(f"  {aside}: a damaged checkpoint ({error}); continuing from the previous state")
         return None
     return arrays
+
+
+def _run_of(folder: Path) -> np.ndarray:
+    return np.frombuffer(folder.name.encode(), np.uint8)
 
 
 def _checksum(arrays: dict[str, np.ndarray]) -> np.ndarray:
