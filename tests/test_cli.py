@@ -257,6 +257,10 @@ def test_a_sweep_of_nothing_is_one_line(capsys: pytest.CaptureFixture[str], argu
     [
         ("OSError(errno.EIO, 'Input/output error', '/disk/x')", "/disk/x: Input/output error"),
         ("OSError(errno.ENOSPC, 'No space left', '/disk/x')", "/disk/x: No space left; free some"),
+        (
+            "OSError(errno.EISDIR, 'Is a directory', '/d/x.draft', None, '/d/x')",
+            "/d/x: Is a directory",
+        ),
         ("ConnectionResetError('gone away')", "gone away"),
         ("BrokenPipeError(errno.EPIPE, 'Broken pipe')", "Broken pipe"),
         ("'root: gr\\udcf6n/x'.encode()", r"'root: gr\udcf6n/x': holds a name that is not text in"),

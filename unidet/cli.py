@@ -160,7 +160,9 @@ def _reason(error: OSError) -> str:
     """The message of an operating system error: where, what, and what helps."""
     if error.errno == errno.ENOENT and not error.filename and _is_nowhere():
         return "the folder that this command was started in is gone: change into another"
-    where = f"{error.filename}: " if error.filename else ""
+    moved_to = error.filename2 if error.errno == errno.EISDIR else None  # where a folder is
+    name = moved_to or error.filename
+    where = f"{name}: " if name else ""
     advice = "; free some space and run the same command again" if error.errno in FULL else ""
     return f"{where}{error.strerror or error}{advice}"
 
