@@ -15,12 +15,13 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCES = {"unidet": ROOT / "unidet", "unidet.conf": ROOT / "conf"} | {
     "unidet.pipelines": ROOT / "pipelines"
 }
-PLAIN = {"unidet.errors", "unidet.records", "unidet.ops.numpy_boxes"}
+PLAIN = {"unidet.errors", "unidet.records", "unidet.redaction", "unidet.ops.numpy_boxes"}
 # Package -> what of ours it may import, besides itself.
 ALLOWED = {
     "unidet.errors": set(),
     "unidet.records": {"unidet.errors"},
-    "unidet.console": {"unidet.errors"},
+    "unidet.redaction": set(),
+    "unidet.console": {"unidet.errors", "unidet.redaction"},
     "unidet.config": PLAIN | {"unidet.conf", "unidet.store"},
     "unidet.conf": set(),
     "unidet.backend": {"unidet.errors", "unidet.config.places"},
@@ -64,7 +65,7 @@ HYDRA = {
     "unidet.config.overrides",
 }
 UNRESTRICTED = {"unidet", "unidet.__main__", "unidet.cli", "unidet.pipelines"}
-WITHOUT_JITTOR = ("cli", "errors", "records")
+WITHOUT_JITTOR = ("cli", "errors", "records", "redaction")
 WITHOUT_JITTOR_FOLDERS = (
     *(
         "backend",

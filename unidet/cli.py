@@ -67,7 +67,7 @@ def _show_traceback(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
     """As Python does, but without passwords: people send it to others, and sweeps keep it."""
-    from unidet.store.provenance import redact
+    from unidet.redaction import redact
 
     text = "".join(traceback.format_exception(kind, error, trace))
     print("\n".join(map(redact, text.splitlines())), file=sys.stderr)
@@ -98,10 +98,7 @@ def _status(given: list[str]) -> int:
                 return 128 + signal.SIGPIPE
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        from unidet.store.provenance import redact
-
-        reason = _reason(error) if isinstance(error, OSError) else _line(error)
-        streams.complain(redact(reason))
+        streams.complain(_reason(error) if isinstance(error, OSError) else _line(error))
         return BAD_INPUT
     except Interrupted as stop:
         streams.complain(f"{stop}; {stop.advice}")

@@ -19,7 +19,7 @@ from unidet.pipelines.detector.from_study import find, network_of
 from unidet.pipelines.detector.model import Model, load
 from unidet.pipelines.detector.options import Options
 from unidet.pipelines.engine.keys import environment, program_digest
-from unidet.store.provenance import redact_argument
+from unidet.redaction import redact_argument
 from unidet.vocabularies.vocabulary import Vocabulary
 
 FILES = ("proposals_weights", "weights", "text_encoder", "embeddings")

@@ -30,12 +30,12 @@ from unidet.pipelines.engine.multirun_job import (
 from unidet.pipelines.engine.multirun_plan import Planned, waves
 from unidet.pipelines.engine.node import Node
 from unidet.pipelines.engine.states import built_folders
+from unidet.redaction import redact_argument
 from unidet.report.plots import metric_curves
 from unidet.report.spreadsheet import write_csv
 from unidet.store import lock
 from unidet.store.disk import clear_errors, entries, make_folder, whole_file
 from unidet.store.hashing import digest
-from unidet.store.provenance import redact_argument
 from unidet.store.stored_json import read_numbers
 
 SHOWN = ("AP", "AP50", "APr", "APc", "APf", "AP_base", "AP_novel", "AR@300", "AR@100", "R50@300")

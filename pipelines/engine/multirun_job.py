@@ -14,9 +14,9 @@ from typing import IO, Any
 
 from unidet.console.interrupt import EXIT_CODE, stop_requested
 from unidet.pipelines.engine.processes import end, end_with, process_name, unidet_command
+from unidet.redaction import redact_argument
 from unidet.store.disk import whole_file
 from unidet.store.lock import Owner
-from unidet.store.provenance import redact_argument
 
 POLL_SECONDS = 0.2
 FULL_ERROR = "HYDRA_FULL_ERROR"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from unidet.errors import UserError
 from unidet.pipelines.verbs.support.verb import Compose, Verb
-from unidet.store.provenance import redact_argument
+from unidet.redaction import redact_argument
 
 if TYPE_CHECKING:
     from unidet.config.study import Config

@@ -8,6 +8,15 @@ from unidet.console import terminal
 from unidet.console.terminal import Progress
 
 
+def test_no_password_stands_in_a_note(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal.say("failed: Either remove + prefix: 'remote=sftp://me:S3cret@host/x'; or add it")
+    terminal.say("rtsp://me:S3cret@camera/1.jpg: is an address")
+    assert capsys.readouterr().err == (
+        "failed: Either remove + prefix: 'remote=sftp://me:***@host/x'; or add it\n"
+        "rtsp://me:***@camera/1.jpg: is an address\n"
+    )
+
+
 def test_lines_say_how_long_it_will_take(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from unidet.errors import UserError
+from unidet.redaction import redact, redact_command
 from unidet.store import accepted, runs
 from unidet.store.code import Sources
 from unidet.store.derived import read_derived
@@ -21,7 +22,6 @@ from unidet.store.gc_plan import plan
 from unidet.store.hashing import sha256_bytes
 from unidet.store.live import used
 from unidet.store.pins import pin, pins
-from unidet.store.provenance import redact, redact_command
 from unidet.store.record import FORMAT, Action, StoredFile, digest_files, with_checksum
 from unidet.store.remote import Refused, Remote
 from unidet.store.repair import SET_ASIDE, repair

@@ -30,10 +30,10 @@ from unidet.config.pages import pages_below
 from unidet.config.places import cache_root
 from unidet.config.study import Config
 from unidet.errors import UserError
+from unidet.redaction import redact_argument
 from unidet.store.disk import read_sealed, write_sealed
 from unidet.store.hashing import digest, sha256_bytes
 from unidet.store.plain_json import parse_json
-from unidet.store.provenance import redact_argument
 
 FOLDER = "compositions"
 MOST_KEPT = 200

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from unidet.redaction import redact
+
 OUTPUT = "standard output"  # the file name of an error that it meets
 
 
@@ -93,8 +95,8 @@ def _is_error(record: logging.LogRecord) -> bool:
 
 
 def complain(text: str) -> None:
-    """Print one line on standard error."""
-    print(f"unidet: {plain(text)}", file=sys.stderr, flush=True)
+    """Print one line on standard error, without passwords."""
+    print(f"unidet: {plain(redact(text))}", file=sys.stderr, flush=True)
 
 
 def abandon(stream: TextIO) -> None:

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from unidet.console import interrupt
+from unidet.redaction import redact
 
 if TYPE_CHECKING:
     from tqdm import tqdm  # not at run time: most commands show no bar
@@ -16,10 +17,10 @@ QUIET_INTERVAL = 15.0  # seconds between lines where there is no terminal
 
 
 def say(text: str) -> None:
-    """Print one line on standard error; standard output is for results."""
+    """Print one line on standard error, without passwords; standard output is for results."""
     from tqdm import tqdm
 
-    tqdm.write(printable(text), file=sys.stderr)
+    tqdm.write(printable(redact(text)), file=sys.stderr)
 
 
 def printable(text: str) -> str:

@@ -15,12 +15,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from unidet.redaction import redact_command
 from unidet.store.disk import clear_errors, make_folder, read_plain, sync
 from unidet.store.disk import replace as replace_file
 from unidet.store.hashing import key_of
 from unidet.store.paths import Layout, check_digest
 from unidet.store.plain_json import parse_record
-from unidet.store.provenance import command, git_state, redact_command, utc
+from unidet.store.provenance import command, git_state, utc
 
 
 @dataclass(frozen=True)

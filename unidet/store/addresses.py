@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from unidet.errors import UserError
-from unidet.store.provenance import redact_argument
+from unidet.redaction import redact_argument
 
 # Here a file appears atomically only by renaming a temporary one.
 RENAMING = ("file", "local", "sftp", "ssh")

@@ -9,10 +9,11 @@ import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from unidet.redaction import redact_command
 from unidet.store.disk import clear_errors, create_once, make_folder, read_plain, sync
 from unidet.store.paths import Layout, is_digest
 from unidet.store.plain_json import parse_record
-from unidet.store.provenance import command, redact_command, utc
+from unidet.store.provenance import command, utc
 from unidet.store.record import Action
 
 

@@ -12,10 +12,10 @@ from datetime import datetime
 from typing import Any
 from unicodedata import normalize
 
+from unidet.redaction import redact_command
 from unidet.store.hashing import output_digest, sha256_bytes
 from unidet.store.paths import check_digest
 from unidet.store.plain_json import parse_json
-from unidet.store.provenance import redact_command
 
 FORMAT = 2
 _WITHOUT_CHECKSUM = 1  # the first format, which is still read

@@ -18,11 +18,11 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 
 from unidet.errors import UserError
+from unidet.redaction import redact, redact_argument
 from unidet.store.addresses import OBJECT_STORES, RENAMING, connect
 from unidet.store.disk import MOST_BYTES, make_folder, sync
 from unidet.store.hashing import BUFFER_BYTES, key_of, naming, sha256_file
 from unidet.store.paths import Layout, is_digest
-from unidet.store.provenance import redact, redact_argument
 from unidet.store.record import Action, StoredFile, from_bytes, to_bytes
 
 # A connection that ends: errors, and what paramiko says in errors of other kinds.

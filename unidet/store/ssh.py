@@ -15,7 +15,7 @@ import paramiko
 from fsspec.implementations.sftp import SFTPFileSystem
 
 from unidet.errors import UserError
-from unidet.store.provenance import redact_argument
+from unidet.redaction import redact_argument
 
 PATIENCE = 60.0  # seconds to wait for one answer of a server
 # What paramiko says of a server that does not answer, by how far it has come.

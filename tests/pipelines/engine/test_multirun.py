@@ -19,6 +19,7 @@ from commands import COMMAND
 from disks import no_room
 from studies import in_store
 
+from unidet.cli import compose
 from unidet.config.combinations import combinations
 from unidet.config.study import Config
 from unidet.console import interrupt
@@ -564,3 +565,14 @@ def test_a_sweep_stopped_while_two_jobs_train_saves_both(
     assert sweep.wait() == EXIT_CODE, log.read_text()
     assert log.read_text().count("unidet: saved after step") == 2
     assert len(list(tmp_path.glob("store/store/v1/work/*/checkpoint.safetensors"))) == 2
+
+
+def test_no_password_stands_in_why_a_job_cannot_be_composed(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """Hydra's own remedy repeats the whole argument."""
+    jobs = Sweep([["stage=data", "+remote=sftp://me:S3cret@host/x"]], [], compose)
+    assert jobs.run(Launcher(tmp_path)) == 2
+    said = capsys.readouterr().err
+    assert "remote=sftp://me:***@host/x" in said
+    assert "S3cret" not in said
