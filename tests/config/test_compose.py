@@ -109,6 +109,8 @@ def test_several_values_want_a_sweep() -> None:
         ("store.root='a\0b'", "store.root: holds a character that no name of a file can hold"),
         ("remote='sftp://h/\ud800'", "remote: holds a character that no name"),
         ("data.root=${HOME}", "data.root=${HOME}: Interpolation key 'HOME' not found"),
+        # whose password, which the terminal hides, Hydra would repeat
+        ("remote=s3://me:a${b}@c", "remote=s3://me:a${b}@c: cannot be resolved; ${…} stands for"),
     ],
 )
 def test_what_is_no_override_is_named(override: str, says: str) -> None:

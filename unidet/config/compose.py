@@ -18,6 +18,7 @@ from unidet.config.prepare import PreparedData
 from unidet.config.study import Config
 from unidet.config.validate import build, build_config, unknown_key
 from unidet.errors import UserError, suggestion
+from unidet.redaction import redact_argument
 
 
 def compose(overrides: Sequence[str], recorded: Mapping[str, Any] | None = None) -> Config:
@@ -193,7 +194,9 @@ def explain(
         return f"{options[1]}: there is no {options[2]!r}; there are {known}"
     if message.startswith("Interpolation"):
         where = next((override for override in overrides if "${" in override), "the configuration")
-        return f"{where}: {message.splitlines()[0]}; ${{…}} stands for another key's value"
+        secret = redact_argument(where) != where  # whose part Hydra takes for a key
+        reason = "cannot be resolved" if secret else message.splitlines()[0]
+        return f"{where}: {reason}; ${{…}} stands for another key's value"
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     return "; ".join(
         line for line in lines if not line.startswith(("See https", "full_key", "object_type"))
