@@ -103,6 +103,11 @@ def suggestion(wrong: str, known: Iterable[str]) -> str:
     return f"did you mean {near[0]!r}? " if near else ""
 
 
+def absence(path: Path) -> str:
+    """What to say of a path at which a file was to be, and is none."""
+    return "is not a file" if path.exists() else "does not exist"
+
+
 def require_end(path: Path | str) -> None:
     """OSError where a path is missing or is a pipe, socket or device, which may have no end."""
     mode = os.stat(path).st_mode

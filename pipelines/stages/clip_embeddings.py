@@ -7,7 +7,7 @@ from pathlib import Path
 
 from unidet.config.study import Config
 from unidet.console.terminal import say
-from unidet.errors import UserError
+from unidet.errors import UserError, absence
 from unidet.pipelines.engine.node import Input, Node
 from unidet.pipelines.engine.stage import Job, Stage
 from unidet.pipelines.wiring.embedding_artefacts import EMBEDDINGS
@@ -62,7 +62,7 @@ def files(config: Config, name: str) -> dict[str, Path]:
         )
     path = Path(config.data.root) / settings.files[name]
     if not path.is_file():
-        raise UserError(f"clip_embeddings.files.{name}: {path} does not exist")
+        raise UserError(f"clip_embeddings.files.{name}: {path} {absence(path)}")
     return {"embeddings": path}
 
 

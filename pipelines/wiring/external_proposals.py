@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from unidet.config.study import Config
-from unidet.errors import UserError
+from unidet.errors import UserError, absence
 from unidet.pipelines.engine.shards import Columns, Results
 from unidet.pipelines.wiring.image_sets import ImageSet, image_set_at
 from unidet.pipelines.wiring.study_sets import (
@@ -36,7 +36,7 @@ def starting_files(config: Config, name: str) -> dict[str, Path]:
     root = Path(config.data.root)
     for set_name, place in places.items():
         if not (root / place).is_file():
-            raise UserError(f"proposals.files.{set_name}: {root / place} does not exist")
+            raise UserError(f"proposals.files.{set_name}: {root / place} {absence(root / place)}")
     if missing or unknown:
         raise UserError(
             f"proposals.files: must name a file for each of {', '.join(set_names)}; "

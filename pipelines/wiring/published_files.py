@@ -6,7 +6,7 @@ from pathlib import Path
 
 from unidet.config.stages import PublishedClip
 from unidet.config.study import Config
-from unidet.errors import UserError
+from unidet.errors import UserError, absence
 from unidet.store.hashing import sha256_file
 
 MERGES_SHA256 = "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a"
@@ -27,7 +27,7 @@ def published_files(config: Config, name: str) -> dict[str, Path]:
     for name, path in files.items():
         if not path.is_file():
             source = f"; fetch it: curl -L -o '{path}' {MERGES_SOURCE}" if name == "merges" else ""
-            raise UserError(f"clip.{name}: {path} does not exist{source}")
+            raise UserError(f"clip.{name}: {path} {absence(path)}{source}")
     digest = sha256_file(files["merges"])
     if digest != MERGES_SHA256:
         raise UserError(

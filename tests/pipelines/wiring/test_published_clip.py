@@ -36,6 +36,10 @@ def test_only_the_published_kind_has_files() -> None:
 def test_missing_files_and_other_merges_are_refused(reference: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"clip.checkpoint: .*RN50.npz does not exist$"):
         published_files(config(tmp_path), "")
+    (tmp_path / "RN50.npz").mkdir()
+    with pytest.raises(UserError, match=r"clip.checkpoint: .*RN50.npz is not a file$"):
+        published_files(config(tmp_path), "")
+    (tmp_path / "RN50.npz").rmdir()
     (tmp_path / "RN50.npz").write_bytes(b"")
     with pytest.raises(UserError, match=r"clip.merges: .* does not exist; fetch it: curl -L"):
         published_files(config(tmp_path), "")
