@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import pickle
 import resource
 import struct
@@ -206,6 +207,16 @@ def test_an_array_that_declares_more_than_is_there(shape: str, tmp_path: Path) -
         archive.writestr("a.npy", data)
     with pytest.raises(UserError, match=r"x\.npz is truncated or damaged .* in \d+ bytes"):
         read_checkpoint(tmp_path / "x.npz")
+
+
+def test_more_dimensions_than_numpy_has(tmp_path: Path) -> None:
+    """`as_strided` crashes the process there."""
+    entry = {"dtype": "F32", "shape": [1] * 100, "data_offsets": [0, 4]}
+    header = json.dumps({"a": entry}).encode()
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 4)
+    with pytest.raises(UserError, match=r"x\.safetensors is truncated or damaged .*dimension"):
+        read_checkpoint(path)
 
 
 @pytest.mark.parametrize("length", [20_000, 2**31])

@@ -125,11 +125,10 @@ class Tensor(Unaltered):
         if math.prod(self.shape) == 0:
             view = np.zeros(self.shape, element)
         else:
-            view = np.lib.stride_tricks.as_strided(
-                np.frombuffer(data, element)[self.offset :],
-                self.shape,
-                tuple(stride * element.itemsize for stride in self.strides),
-            )
+            # Unlike `as_strided`, which crashes above numpy's number of dimensions, it checks all
+            strides = tuple(stride * element.itemsize for stride in self.strides)
+            begin = self.offset * element.itemsize
+            view = np.ndarray(self.shape, element, data, begin, strides)
         if self.kind == BFLOAT16:
             # An array also of a scalar, of which `<<` makes a number
             return np.asarray(view.astype(np.uint32) << np.uint32(16)).view(np.float32)
