@@ -13,6 +13,7 @@ from disks import no_room
 
 from unidet.errors import UserError
 from unidet.pictures.journal import JOURNAL, Journal, Written, stat_of
+from unidet.pictures.outputs import Outputs
 
 SETTINGS = {"threshold": 0.3, "names": ("cat", "dog")}
 
@@ -43,6 +44,19 @@ def test_what_is_done_is_known_to_the_next_run(tmp_path: Path, picture: str) -> 
         assert journal.done("other.jpg") is None
         assert journal.owns("x.jpg")
         assert not journal.owns("other.jpg")
+
+
+def test_its_new_folders_are_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a power cut may take the whole output of a run that has ended well."""
+    synced: list[Path] = []
+    monkeypatch.setattr("unidet.store.disk.sync", synced.append)
+    out = tmp_path / "new/out"
+    with Journal(out) as journal:
+        journal.begin(SETTINGS)
+        with Outputs(out, journal, "yolo", drawings=False, crops=True) as outputs:
+            outputs.replace("crops/x/01_cat.jpg")
+    folders = [path.relative_to(tmp_path).as_posix() for path in synced]
+    assert folders == [".", "new", "new/out", "new/out/crops"]
 
 
 def test_an_image_is_one_however_it_is_spelt(

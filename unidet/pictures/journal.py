@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Any
 
 from unidet.errors import UserError
-from unidet.store.disk import check_folder
+from unidet.store.disk import check_folder, make_folder
 from unidet.store.plain_json import parse_json
 
 JOURNAL = ".unidet_detect.jsonl"
@@ -69,7 +69,7 @@ class Journal:
     def begin(self, settings: Mapping[str, Any]) -> None:
         """Start a run; results of other settings no longer count."""
         if self._opened is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path.parent)
             self._open()
         if self._settings != json.loads(json.dumps(settings)):
             self._set_aside()

@@ -23,7 +23,7 @@ from unidet.pictures.result_files import FILES
 from unidet.pictures.shots import Shot, frame_key
 from unidet.pictures.sources import Source
 from unidet.pictures.videos import frame_rate, video_file
-from unidet.store.disk import whole_file
+from unidet.store.disk import make_folder, whole_file
 
 Format = Literal["coco", "yolo", "voc", "csv", "labelme"]
 
@@ -155,7 +155,7 @@ class Outputs:
         check_target(self.folder, name, self._journal)
         self._journal.will_write(name)
         target = self.folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         return target
 
     def _label_name(self, stem: str) -> str:
