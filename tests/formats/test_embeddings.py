@@ -80,6 +80,7 @@ def header(text: bytes, version: bytes = b"\x01\x00") -> bytes:
         b"not an array",
         b"\x93NUMPY",
         header(b"{'descr': '<f4', 'fortran_order': False, 'shape': (3, 99999999999999)}\n"),
+        header(b"{'descr': '<f4', 'fortran_order': False, 'shape': (3, 9223372036854775807)}\n"),
         header(b"{'descr': '<f4', 'fortran_order': False, 'shape': (3, " + b"9" * 40 + b")}\n"),
         header(b"{'descr': '<f4', 'fortran_order': False, 'shape': (-3, 2)}\n"),
         header(b"{'descr': '<f4', 'fortran_order': 3, 'shape': (3, 2)}\n"),

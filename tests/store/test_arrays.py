@@ -87,3 +87,12 @@ def test_an_archive_in_place_of_an_array_is_named(tmp_path: Path, mapped: bool) 
     save_arrays(path, {"x": np.ones(3)})
     with pytest.raises(Malformed, match=r"x\.npy: not a valid file .*an archive of arrays"):
         load_array(path, "f", (None,), mapped=mapped)
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+def test_a_size_that_overflows_is_refused_without_a_warning(tmp_path: Path, mapped: bool) -> None:
+    path = tmp_path / "x.npy"
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': (3, {2**63 - 1})}}\n".encode()
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(Malformed, match=r"x\.npy: not a valid file .*\(ValueError"):
+        load_array(path, "f", (None, None), mapped=mapped)

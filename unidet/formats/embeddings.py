@@ -96,7 +96,8 @@ def read_array(path: Path) -> np.ndarray:
             head = file.read(HEAD)
             if not head.startswith(np.lib.format.MAGIC_PREFIX):
                 raise ValueError(not_binary(head) or "it does not begin as one")
-        return np.lib.format.open_memmap(path, mode="r")
+        with np.errstate(over="ignore"):  # it refuses a size that overflows, but warns too
+            return np.lib.format.open_memmap(path, mode="r")
     except OSError as fault:
         raise UserError(f"{path}: cannot be read ({fault.strerror})") from None
     except _DAMAGE as fault:

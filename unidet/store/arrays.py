@@ -162,7 +162,7 @@ def load_array(
     """
     import numpy as np
 
-    with readable(path):
+    with readable(path), np.errstate(over="ignore"):  # it refuses such a size, but warns too
         array = np.load(path, mmap_mode="r" if mapped else None)
         if not isinstance(array, np.ndarray):  # of a zip archive
             raise ValueError("an archive of arrays")
