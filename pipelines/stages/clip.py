@@ -179,11 +179,13 @@ def inputs(config: Config, name: str) -> Mapping[str, Input]:
     if config.clip.kind == "openai":
         return {}
     if config.clip.kind == "none" or not isinstance(config.data, ToyData):
+        lacks = "this study has no CLIP network (clip.kind=none)"
+        if config.clip.kind == "train":
+            lacks = "clip.kind=train learns a network from the toy world's data alone"
         raise UserError(
-            f"clip: this study has no CLIP network (clip.kind={config.clip.kind}), but "
-            "clip_embeddings, rpn or roi ask for one; give clip=openai_rn50, or "
-            "clip_embeddings.source=files with rpn.network.initialize and roi.network.initialize "
-            "other than clip"
+            f"clip: {lacks}, but clip_embeddings, rpn or roi ask for one; give "
+            "clip=openai_rn50, or clip_embeddings.source=files with rpn.network.initialize and "
+            "roi.network.initialize other than clip"
         )
     return {"crops": Input(Node("data", CROPS))}
 
