@@ -29,6 +29,7 @@ from unidet.console.interrupt import (
 from unidet.errors import Malformed, UserError, suggestion
 from unidet.pipelines.verbs.support import arguments as verb_arguments
 from unidet.pipelines.verbs.support.verb import load, names
+from unidet.redaction import redact
 
 if TYPE_CHECKING:
     from unidet.config.study import Config
@@ -67,8 +68,6 @@ def _show_traceback(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
     """As Python does, but without passwords: people send it to others, and sweeps keep it."""
-    from unidet.redaction import redact
-
     text = "".join(traceback.format_exception(kind, error, trace))
     print("\n".join(map(redact, text.splitlines())), file=sys.stderr)
 

@@ -6,9 +6,8 @@ the sweep's folder, `<store.root>/sweeps/<stage>-<digest>/`: one JSON file and o
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 
@@ -36,6 +35,7 @@ from unidet.report.spreadsheet import write_csv
 from unidet.store import lock
 from unidet.store.disk import clear_errors, entries, make_folder, whole_file
 from unidet.store.hashing import digest
+from unidet.store.places import is_odd
 from unidet.store.stored_json import read_numbers
 
 SHOWN = ("AP", "AP50", "APr", "APc", "APf", "AP_base", "AP_novel", "AR@300", "AR@100", "R50@300")
@@ -109,10 +109,8 @@ class Sweep:
     def _remove_links(self) -> None:
         """Remove links, pipes and devices, to which files of the sweep would be written."""
         for path in entries(self.folder):
-            with suppress(FileNotFoundError):  # a job of a killed sweep renames its outcome
-                mode = path.lstat().st_mode
-                if path.name != LOCK and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-                    path.unlink()
+            if path.name != LOCK and is_odd(path):
+                path.unlink(missing_ok=True)  # a job of a killed sweep may still rename files
 
     def _folder(self) -> Path:
         """The sweep's folder, the same for the same command: a rerun replaces its results."""

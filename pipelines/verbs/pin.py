@@ -25,14 +25,14 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace, compose: Compose) -> int:
     from unidet.pipelines.engine.engine import existing_store, open_store
     from unidet.pipelines.verbs.support.selection import select
-    from unidet.store.pins import lost, pin, pins
+    from unidet.store.pins import is_lost, pin, pins
 
     config = compose(options.overrides)
     store = open_store(config)
     if options.what is None:
         layout = existing_store(config).layout
-        marks, gone = pins(layout), lost(layout)
-        lines = [_line(mark, mark in gone) for mark in marks]
+        marks = pins(layout)
+        lines = [_line(mark, is_lost(layout, mark)) for mark in marks]
         tell(options, [asdict(mark) for mark in marks], lines or ["nothing is pinned"])
         return 0
     values, lines = [], []

@@ -47,12 +47,13 @@ def _unpin(options: Namespace, config: Config, store: Store) -> None:
 def _unpin_lost(options: Namespace, store: Store) -> bool:
     """Remove pins of artefacts that are gone, which `unidet pin` lists by their keys."""
     from unidet.pipelines.verbs.support.selection import is_start
-    from unidet.store.pins import lost, unpin
+    from unidet.store.pins import is_lost, pins, unpin
 
-    what = options.what
-    marks = [one for one in lost(store.layout) if is_start(what) and one.key.startswith(what)]
+    what, layout = options.what, store.layout
+    named_so = (one for one in pins(layout) if is_start(what) and one.key.startswith(what))
+    marks = [one for one in named_so if is_lost(layout, one)]
     for mark in marks:
-        unpin(store.layout, mark.key)
+        unpin(layout, mark.key)
     if marks:
         lines = [
             f"{mark.label or 'artefact'} {mark.key[:12]} is no longer pinned" for mark in marks

@@ -142,17 +142,6 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def remove_odd(folder: Path) -> None:
-    """Remove what is neither a plain file nor a folder anywhere below a folder; nothing follows
-    links.
-    """
-    for place, folders, names in os.walk(folder):
-        for path in (Path(place, name) for name in (*folders, *names)):
-            mode = path.lstat().st_mode
-            if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-                path.unlink()
-
-
 def set_aside(path: Path, trash: Path) -> None:
     """Move a faulty file to the trash, where it stays until a clean-up."""
     make_folder(trash)

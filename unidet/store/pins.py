@@ -76,9 +76,9 @@ def pins(layout: Layout) -> list[Pin]:
     return sorted(found, key=lambda one: one.time, reverse=True)
 
 
-def lost(layout: Layout) -> list[Pin]:
-    """Pins whose artefact has no record here any more: it was lost, or set aside by a repair."""
-    return [mark for mark in pins(layout) if not os.path.lexists(layout.record(mark.key))]
+def is_lost(layout: Layout, mark: Pin) -> bool:
+    """Whether its artefact has no record here any more: it was lost, or set aside by a repair."""
+    return not os.path.lexists(layout.record(mark.key))
 
 
 def _read(path: Path) -> Pin:

@@ -1,8 +1,11 @@
-"""What stands where a store has folders: links, which may lead to files of others, and files."""
+"""What stands where a store has folders and files: links, which may lead to files of others, and
+what is neither.
+"""
 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,3 +82,20 @@ def _remedy(place: Path) -> str:
     if place.is_symlink():
         return "remove the link"
     return "move it elsewhere" if place.name == "trash" else "run: unidet verify --repair"
+
+
+def is_odd(path: Path) -> bool:
+    """Whether there is a link, a pipe, a socket or a device: neither a plain file nor a folder."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def remove_odd(folder: Path) -> None:
+    """Remove what `is_odd` anywhere below a folder; nothing follows links."""
+    for place, folders, names in os.walk(folder):
+        for path in (Path(place, name) for name in (*folders, *names)):
+            if is_odd(path):
+                path.unlink(missing_ok=True)

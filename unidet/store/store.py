@@ -19,7 +19,6 @@ from unidet.store.disk import (
     discard,
     make_folder,
     read_plain,
-    remove_odd,
     replace,
     set_aside,
 )
@@ -27,6 +26,7 @@ from unidet.store.hashing import key_of, normalise
 from unidet.store.ingest import has_blob, ingested, place_all, place_missing, rescue
 from unidet.store.live import discard_abandoned
 from unidet.store.paths import Layout
+from unidet.store.places import remove_odd
 from unidet.store.record import (
     Action,
     LaterFormat,
