@@ -19,6 +19,12 @@ def refusal(*overrides: str) -> str:
     return str(caught.value)
 
 
+@pytest.mark.parametrize("setting", ["hydra.run.dir=x", "hydra/launcher=joblib", "+hydra.a=1"])
+def test_a_setting_of_hydra_outside_a_sweep_is_refused(setting: str) -> None:
+    """Nothing would read it: results go into the store."""
+    assert f"{setting}: settings of Hydra's launchers are for sweeps" in refusal(setting)
+
+
 @pytest.mark.parametrize(
     "folder",
     [

@@ -12,7 +12,7 @@ from typing import Any
 from unidet.config.defaults_lists import defaults_fault
 from unidet.config.folders import searched_folders
 from unidet.config.kept import kept
-from unidet.config.overrides import fault, parsed, readable
+from unidet.config.overrides import fault, parsed, readable, refuse_launchers
 from unidet.config.pages import check_aliases
 from unidet.config.prepare import PreparedData
 from unidet.config.study import Config
@@ -31,6 +31,7 @@ def compose(overrides: Sequence[str], recorded: Mapping[str, Any] | None = None)
     Raises:
         UserError: one line that names the key and the allowed values.
     """
+    refuse_launchers(overrides)
     if recorded:
         return build_config(_plain_values(list(overrides), recorded))
     return kept(overrides, lambda: build_config(_plain_values(list(overrides), {})))

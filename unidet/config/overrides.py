@@ -59,6 +59,21 @@ def each_once(overrides: Sequence[str]) -> Sequence[str]:
     return overrides
 
 
+def refuse_launchers(overrides: Sequence[str]) -> None:
+    """Refuses settings of Hydra itself: only a sweep has a launcher that reads them.
+
+    Raises:
+        UserError: the first of them that is not `hydra.searchpath`.
+    """
+    for override in overrides:
+        key = override.lstrip("+~").partition("=")[0]
+        if re.match(r"hydra[./]", key) and key != "hydra.searchpath":
+            raise UserError(
+                f"{override}: settings of Hydra's launchers are for sweeps, which begin with -m; "
+                "leave it out. Results are put into store.root"
+            )
+
+
 def require_whole(arguments: Sequence[str], *, alone: bool = False) -> None:
     """Refuses key=value that a shell has parted at its blanks, and keys that look like options.
 
