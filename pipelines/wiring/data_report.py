@@ -23,7 +23,7 @@ from unidet.errors import UserError
 from unidet.formats.annotations import sentences
 from unidet.formats.findings import Finding
 from unidet.formats.labels.coco import labels_of
-from unidet.formats.labels.records import stem_of
+from unidet.formats.labels.records import Box, Labelled, stem_of
 from unidet.pictures.spelling import require_told_apart
 from unidet.pipelines.wiring.named_data import OWN, NamedData
 from unidet.pipelines.wiring.whole_folder import check_empty, new_folder
@@ -179,4 +179,15 @@ def convert(annotations: Path, images: Path, as_format: str, target: str, out: P
     notes = [f"note: {note}" for note in data.notes]
     if lost:
         notes.append(f"note: {lost} crowds left out: {target} has none")
+    if outside := sum(_is_outside(box, image) for image in labels.images for box in image.boxes):
+        notes.append(
+            f"note: {outside} boxes lie outside their images and are written as they are; unidet "
+            "data check names them"
+        )
     return [*notes, line]
+
+
+def _is_outside(box: Box, image: Labelled) -> bool:
+    """Whether no pixel of the image is in the box."""
+    left, top, right, bottom = box.xyxy
+    return left >= image.width or top >= image.height or right <= 0 or bottom <= 0

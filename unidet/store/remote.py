@@ -64,7 +64,7 @@ class Remote:
     # --- reading -----------------------------------------------------------------------------
 
     def is_store(self) -> bool:
-        """Whether anything was ever pushed there."""
+        """Whether a store is there: something was pushed."""
         return self._look(self.layout.base)[0] == "directory"
 
     def keys(self) -> Iterator[str]:

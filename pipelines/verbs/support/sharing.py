@@ -44,7 +44,9 @@ def open_remote(options: Namespace, config: Config, *, reading: bool = False) ->
             raise UserError(f"remote {url}: there is no such folder")
     with reaching(url) as remote:
         if reading and not remote.is_store():
-            raise UserError(f"remote {remote.url}: nothing was ever pushed to this folder")
+            raise UserError(
+                f"remote {remote.url}: no store is there; correct the address, or push to it first"
+            )
         yield remote
 
 

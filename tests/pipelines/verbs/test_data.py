@@ -396,3 +396,16 @@ def test_a_conversion_that_was_killed_is_not_read_and_begins_anew(run: Run, phot
     (out / "Annotations/a.xml").unlink()
     assert run(*arguments)[0] == 0
     assert run("data", "check", "--images", photos, "--annotations", out)[0] == 0
+
+
+def test_boxes_outside_their_images_are_converted_with_a_note(run: Run, photos: Path) -> None:
+    """A box across the border is kept without one."""
+    content = json.loads(json.dumps(LABELS["coco"]["labels.json"]))
+    width = content["images"][0]["width"]
+    for annotation, left in zip(content["annotations"], (width, width - 2), strict=False):
+        annotation |= {"image_id": content["images"][0]["id"], "bbox": [left, 0, 4, 4]}
+    (photos.parent / "labels").mkdir()
+    (photos.parent / "labels/labels.json").write_text(json.dumps(content))
+    out = photos.parent / "out"
+    _, said = run("data", "convert", *places(photos), "--to", "voc", "--out", out)
+    assert "note: 1 boxes lie outside their images and are written as they are" in said
