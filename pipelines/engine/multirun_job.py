@@ -88,9 +88,9 @@ def run_job(folder: Path, name: str, stop: str) -> None:
     end_with(folder / LOCK, stop.removeprefix("stop-"))
     job = json.loads((folder / f"{name}.json").read_bytes())
     log, printed = folder / f"{name}.log", folder / f"{name}.out"
-    print(f"--- {job['label']}", file=sys.stderr, flush=True)
     status = EXIT_CODE
     if not _asked_to_stop(folder / stop):
+        print(f"--- {job['label']}", file=sys.stderr, flush=True)
         with log.open("wb") as errors, printed.open("wb") as output:
             child = subprocess.Popen(
                 unidet_command(*job["overrides"], attached=True),

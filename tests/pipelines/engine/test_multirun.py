@@ -429,9 +429,12 @@ def test_a_request_to_stop_reaches_a_running_job(tmp_path: Path, command: None) 
     stopper.join()
 
 
-def test_after_a_request_to_stop_no_job_starts(tmp_path: Path, command: None) -> None:
+def test_after_a_request_to_stop_no_job_starts(
+    tmp_path: Path, command: None, capfd: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / sweep_job.stop_name()).touch()
     assert play(tmp_path, "raise SystemExit(0)").status == EXIT_CODE
+    assert capfd.readouterr().err == ""
 
 
 def test_the_stop_of_another_sweep_of_the_same_command_stops_nothing(
