@@ -111,7 +111,11 @@ def test_several_values_want_a_sweep() -> None:
         ("proposals=3", "proposals: "),
         ("clip.mean=[]", "clip.mean.0: must be given"),
         (f"seed={'9' * 5000}", "9: the value cannot be read"),
-        (f"seed={2**63}", "seed: Input should be less than or equal to 9223372036854775807"),
+        (f"seed={2**31}", "seed: Input should be less than or equal to 2147483647"),
+        (
+            f"rpn.training.steps={2**63}",
+            "rpn.training.steps: Input should be less than or equal to 9223372036854775807",
+        ),
         ("store.root='a\0b'", "store.root: holds a character that no name of a file can hold"),
         ("remote='sftp://h/\ud800'", "remote: holds a character that no name"),
         ("data.root=${HOME}", "data.root=${HOME}: Interpolation key 'HOME' not found"),

@@ -54,6 +54,7 @@ class Tagged:
 MOST = 2**63 - 1  # the largest int64, for arrays and kernels
 Positive = Annotated[int, Within(gt=0, le=MOST)]
 NonNegative = Annotated[int, Within(ge=0, le=MOST)]
+Seed = Annotated[int, Within(ge=0, le=2**31 - 1)]  # numpy takes 32 bits; processes add to it
 Rate = Annotated[float, Within(gt=0)]
 Weight = Annotated[float, Within(ge=0)]
 Fraction = Annotated[float, Within(ge=0, le=1)]

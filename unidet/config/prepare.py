@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from unidet.config.fields import SCHEMA, NonNegative, Positive, Within
+from unidet.config.fields import SCHEMA, NonNegative, Positive, Seed, Within
 
 Address = Annotated[str, Within(pattern=r"^https?://[^\s/?#@]+(/\S*)?$")]
 """Of a file or a server. No user and password: messages show addresses."""
@@ -41,7 +41,7 @@ class Part:
 
     annotations: Place
     percent: Percent
-    seed: NonNegative
+    seed: Seed
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from unidet.config.data import Data
-from unidet.config.fields import SCHEMA, FolderPath, NonNegative, StoreAddress, free
+from unidet.config.fields import SCHEMA, FolderPath, NonNegative, Seed, StoreAddress, free
 from unidet.config.finetune import Finetune
 from unidet.config.machines import ClusterConfig, TrainConfig
 from unidet.config.stages import (
@@ -61,7 +61,7 @@ class Config:
 
     stage: str
     experiment: str
-    seed: NonNegative
+    seed: Seed
     upstream: Literal["build", "require"]
     store: StoreConfig
     runtime: RuntimeConfig
