@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import suppress
 from pathlib import Path
 
 from unidet.store.disk import read_plain, replace, unreadable_is_damaged
+from unidet.store.record import is_duration
 
 SECONDS_FILE = ".seconds"
 
@@ -18,7 +18,7 @@ def earlier_seconds(work: Path) -> float:
             seconds = float(read_plain(work / SECONDS_FILE))
     except (FileNotFoundError, ValueError):
         return 0.0
-    return seconds if 0 <= seconds < math.inf else 0.0
+    return seconds if is_duration(seconds) else 0.0
 
 
 def remember_seconds(work: Path, seconds: float) -> None:

@@ -187,6 +187,20 @@ def test_what_is_not_there_cannot_be_removed(key: str) -> None:
     )
 
 
+def test_a_set_has_a_name_that_can_be_seen() -> None:
+    """The pattern alone has letters without a form of their own."""
+    values = {"annotations": "a.json", "images": "a", "vocabulary": "toy_val", "style": "coco"}
+    for name, vocabulary, key in (
+        ("a\u200cb", "toy_val", "data.evaluation.a\u200cb.[key]"),
+        ("ab", "toy\u200dval", "data.evaluation.ab.vocabulary"),
+    ):
+        data = _plain_values(["experiment=toy"], {})["data"]
+        data["evaluation"] = {name: values | {"vocabulary": vocabulary}}
+        with pytest.raises(UserError) as caught:
+            compose(["experiment=toy"], {"data": data})
+        assert str(caught.value).startswith(f"{key}: must have no invisible characters")
+
+
 def test_a_tilde_elsewhere_is_a_tilde() -> None:
     assert compose(["experiment=toy", "clip_embeddings.templates=['~/{}']"])
 

@@ -299,6 +299,22 @@ def test_a_finished_artefact_is_used_without_writing(
     assert content(store.folder(found)) == FILES
 
 
+@pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf"), 2.0**63])
+def test_what_is_no_duration_counts_as_none(store: Store, publish: Publish, seconds: float) -> None:
+    action = publish(FILES, seconds=seconds)
+    found = store.lookup(action.key)
+    assert found is not None
+    assert found.seconds == 0.0
+
+
+def test_a_record_that_could_not_be_read_again_is_not_published(store: Store) -> None:
+    preimage = {"stage": "data", "config": {}}
+    key = key_of(preimage)
+    with pytest.raises(ValueError, match="cannot be printed"):
+        store.publish(key, preimage, "data", store.draft(key), name="a\u200cb", started=time.time())
+    assert not store.layout.record(key).exists()
+
+
 # --- work and drafts ---------------------------------------------------------------------------
 
 

@@ -5,12 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from unidet.config.fields import FilePath, NonNegative, Positive, Tagged, Within, free
+from unidet.config.fields import (
+    Check,
+    FilePath,
+    NonNegative,
+    Positive,
+    Tagged,
+    Within,
+    free,
+    visible,
+)
 
 Style = Literal["lvis", "coco"]
-Vocabulary = Annotated[str, Within(pattern=r"^\w[\w .+-]*$")]
+Vocabulary = Annotated[str, Within(pattern=r"^\w[\w .+-]*$"), Check(visible)]
 """No brackets, commas or invisible characters: it is part of the names of artefacts."""
-SetName = Annotated[str, Within(pattern=r"^\w[\w.-]*$")]
+SetName = Annotated[str, Within(pattern=r"^\w[\w.-]*$"), Check(visible)]
 """No `/` and no brackets, so that `training/NAME` and `stage[NAME]` are unambiguous."""
 
 

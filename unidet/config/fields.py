@@ -72,6 +72,13 @@ def _expression(text: str) -> str:
     return text
 
 
+def visible(name: str) -> str:
+    """`name`; ValueError where it has characters that cannot be seen."""
+    if not name.isprintable():  # \w has letters without a form of their own, such as U+200C
+        raise ValueError(f"must have no invisible characters, got {name!a}")
+    return name
+
+
 def _not_empty(text: str) -> str:
     if not text:
         raise ValueError("must name a folder; empty it would be the current one")

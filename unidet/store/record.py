@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -216,6 +215,11 @@ def _action(data: bytes) -> Action:
     return Action(**{name: values[name] for name in _STORED} | {"files": files})
 
 
+def is_duration(seconds: float) -> bool:
+    """Whether a record can give this as its seconds; False for NaN."""
+    return 0 <= seconds < _LIMIT
+
+
 def _check_types(values: Mapping[str, Any]) -> None:
     """ValueError where a field has the wrong type or is out of range."""
     for name, kinds in _TYPES.items():
@@ -229,7 +233,7 @@ def _check_types(values: Mapping[str, Any]) -> None:
     for name in ("pid", "peak_rss"):
         if not -_LIMIT <= values[name] < _LIMIT:
             raise ValueError(f"{name}: {values[name]!s:.40} is out of range")
-    if not (0 <= values["seconds"] < _LIMIT and math.isfinite(values["seconds"])):
+    if not is_duration(values["seconds"]):
         raise ValueError(f"seconds: {values['seconds']!s:.40} is not a time")
     for name in ("started", "finished"):
         datetime.fromisoformat(values[name])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -32,6 +31,7 @@ from unidet.store.record import (
     LaterFormat,
     digest_files,
     from_bytes,
+    is_duration,
     to_bytes,
 )
 from unidet.store.runs import How, Run
@@ -236,8 +236,8 @@ class Store:
         Args:
             name: the dataset or vocabulary that the artefact is made for; not part of the key.
             started: seconds since the epoch.
-            seconds: compute time of all attempts; by default the time since `started`. Negative
-                values, after the clock was set back, count as 0.
+            seconds: compute time of all attempts; by default the time since `started`. What is no
+                duration, as after the clock was set back, counts as 0.
             inputs: the upstream actions that were read, by name.
             modules: digest of each source module of `preimage["code"]`.
             sources: paths of the files of `preimage["files"]`.
@@ -245,7 +245,8 @@ class Store:
         Raises:
             LaterRecord: a later version of the program has published under this key meanwhile.
             UserError: the store cannot be written.
-            ValueError: `key` is not the key of `preimage`, or `out` contains more than plain files.
+            ValueError: `key` is not the key of `preimage`, `out` contains more than plain files, or
+                the record could not be read again.
         """
         if key_of(preimage) != key:
             raise ValueError(f"{key} is not the key of this preimage")
@@ -253,23 +254,23 @@ class Store:
         seconds = finished - started if seconds is None else seconds
         with clear_errors(self.root):
             with ingested(Path(out), self.layout, key) as files:
-                action = self._commit(
-                    Action(
-                        key=key,
-                        preimage=normalise(preimage),
-                        stage=stage,
-                        name=name,
-                        files=files,
-                        output=digest_files(files),
-                        inputs={name: one.key for name, one in (inputs or {}).items()},
-                        modules=dict(modules or {}),
-                        started=provenance.utc(started),
-                        finished=provenance.utc(finished),
-                        seconds=seconds if math.isfinite(seconds) and seconds >= 0 else 0.0,
-                        sources=dict(sources or {}),
-                        **provenance.of_this_process(),
-                    )
+                action = Action(
+                    key=key,
+                    preimage=normalise(preimage),
+                    stage=stage,
+                    name=name,
+                    files=files,
+                    output=digest_files(files),
+                    inputs={name: one.key for name, one in (inputs or {}).items()},
+                    modules=dict(modules or {}),
+                    started=provenance.utc(started),
+                    finished=provenance.utc(finished),
+                    seconds=seconds if is_duration(seconds) else 0.0,
+                    sources=dict(sources or {}),
+                    **provenance.of_this_process(),
                 )
+                from_bytes(to_bytes(action))  # else the artefact would count as damaged, for ever
+                action = self._commit(action)
             discard(Path(out), self.layout.trash)
             discard(self.layout.work(key), self.layout.trash)
         return action

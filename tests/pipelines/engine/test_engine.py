@@ -251,7 +251,7 @@ def test_seconds_count_every_attempt(
     assert built(tiny("stage=data"))["data"].action.seconds == 300.0
 
 
-@pytest.mark.parametrize("text", ["nan", "inf", "-5.0", "", "1e400", "soon"])
+@pytest.mark.parametrize("text", ["nan", "inf", "-5.0", "", "1e400", "1e30", "soon"])
 def test_what_is_no_time_is_not_added(tmp_path: Path, text: str) -> None:
     (tmp_path / spent.SECONDS_FILE).write_text(text)
     assert spent.earlier_seconds(tmp_path) == 0.0
