@@ -38,6 +38,8 @@ def combinations(overrides: Sequence[str]) -> tuple[list[list[str]], list[str]]:
         if name in swept:
             raise UserError(f"{override}: comes after {swept[name][1]}; give {name} once")
         if item.is_sweep_override():
+            if name == "remote":  # what follows a comma in a password would be shown as a value
+                raise UserError("remote: a sweep takes one address; in it, write a comma as %2C")
             key = item.get_key_element()
             choices.append([f"{key}={value}" for value in _values(item, override)])
             swept[name] = key, override

@@ -121,6 +121,7 @@ def test_a_list_is_one_value_and_no_sweep() -> None:
         (["seed=range(0,200)", "a=range(0,200)"], "seed, a: more than 10000 combinations"),
         ([f"seed={'9' * 5000}"], "9: the value cannot be read"),
         (["a.b=0,1", "a.b=2"], "a.b=2: comes after a.b=0,1; give a.b once"),
+        (["remote=sftp://me:a,b@host/x"], "remote: a sweep takes one address"),
         (["+a.b=0,1", "seed=1,2", "++a.b=2,3"], "++a.b=2,3: comes after +a.b=0,1; give a.b once"),
     ],
 )
