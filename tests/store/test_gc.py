@@ -44,6 +44,27 @@ def blobs(store: Store) -> list[bytes]:
     return sorted(path.read_bytes() for path in store.layout.blobs.glob("??/*"))
 
 
+def test_nothing_goes_while_it_is_not_known_what_must_stay(store: Store, publish: Publish) -> None:
+    """A repair sets a damaged record aside, and with it goes what it said of its inputs."""
+    data = publish({"a": b"data"}, stage="data")
+    rpn = publish({"a": b"weights"}, stage="rpn", inputs=[data])
+    roi = publish({"a": b"roi"}, stage="roi", inputs=[rpn])
+    other = publish({"a": b"of nothing"}, stage="roi", seed=2)
+    pin(store.layout, roi)
+    store.layout.record(rpn.key).unlink()
+    with pytest.raises(UserError, match=f"made.*no record.*unidet rm {roi.output[:12]}"):
+        plan(store, keep_last=0)
+    unpin(store.layout, roi.key)
+    assert set(dropped(store, keep_last=0)) == {data.key, roi.key, other.key}
+    pin(store.layout, roi)
+    store.layout.record(roi.key).unlink()
+    with pytest.raises(UserError, match=f"no record any more.*unidet unpin {roi.key[:12]}"):
+        plan(store, max_bytes=0)
+    assert plan(store).drops == ()
+    unpin(store.layout, roi.key)
+    assert set(dropped(store, keep_last=0)) == {data.key, other.key}
+
+
 # --- choosing ----------------------------------------------------------------------------------
 
 

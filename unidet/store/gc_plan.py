@@ -57,7 +57,8 @@ def plan(store: Store, max_bytes: int | None = None, keep_last: int | None = Non
     neither limit nothing is dropped.
 
     Raises:
-        UserError: a record cannot be read, so it is not known what it needs.
+        UserError: a record cannot be read, or one that must stay is gone, so it is not known what
+            it needs.
     """
     records = records_of(store)
     if keep_last is None:
@@ -66,7 +67,10 @@ def plan(store: Store, max_bytes: int | None = None, keep_last: int | None = Non
     else:
         droppable = True
     roots = protected_roots(store.layout) | set(_latest(store, records, keep_last))
-    kept = closure(roots, records) if droppable else set(records)
+    kept = set(records)
+    if droppable:
+        kept = closure(roots, records)
+        _require_records(store, kept, records)
     content = _Content(records.values())
     drops = tuple(_choose(records, kept, content, max_bytes))
     before = content.total + sum(drop.frees for drop in drops)
@@ -105,6 +109,27 @@ def read_records(store: Store) -> tuple[dict[str, Action], dict[str, UserError]]
                     f"needs is not known; run: unidet verify --repair"
                 )
     return found, unread
+
+
+def _require_records(store: Store, kept: set[str], records: Mapping[str, Action]) -> None:
+    """Nothing is dropped while it is not known what a lost artefact, which is to stay, was made of.
+
+    Raises:
+        UserError: a pinned artefact, or one that a kept one was made from, has no record any more.
+    """
+    unknown = "has no record any more: what it needs is not known; make or fetch it again, or run"
+    lost = sorted(pinned(store.layout) - records.keys())
+    if lost:
+        key = lost[0][:12]
+        raise UserError(f"store {store.root}: pinned artefact {key} {unknown}: unidet unpin {key}")
+    for action in (records[key] for key in sorted(kept)):
+        for name, key in action.inputs.items():
+            if key not in records:
+                output = action.output[:12]
+                raise UserError(
+                    f"store {store.root}: {name}, of which {action.label} {output} was made, "
+                    f"{unknown}: unidet rm {output}"
+                )
 
 
 def protected_roots(layout: Layout) -> set[str]:
