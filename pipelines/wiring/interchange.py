@@ -22,10 +22,11 @@ from unidet.formats.mmdet_pickles import (
     results_of,
 )
 from unidet.formats.results import write_results
+from unidet.pipelines.engine.engine import open_store
 from unidet.pipelines.engine.graph import targets
 from unidet.pipelines.engine.node import Node
 from unidet.pipelines.engine.shards import SHARDS, Sharded
-from unidet.pipelines.engine.states import built_folders
+from unidet.pipelines.engine.states import current
 from unidet.pipelines.wiring.image_sets import GROUND_TRUTH, image_set_at
 from unidet.pipelines.wiring.read_proposals import all_proposals
 from unidet.records import Detections
@@ -128,7 +129,8 @@ def _of_the_study(stage: str, name: str, config: Config) -> OrderedDetections:
 
 
 def _artefact(node: Node, config: Config) -> Path:
-    folders = built_folders(str(node), config)
-    if folders is None:
+    store = open_store(config)
+    action = current(str(node), config, store)[node]
+    if action is None:
         raise UserError(f"{node} is not built; run stage={node.stage} of this study")
-    return folders[node]
+    return store.intact_folder(action)

@@ -235,6 +235,24 @@ def test_proposals_out_as_mmdet_has_them_and_in_again(
         assert folder(target, (*study, *files)) == folder(target, study)
 
 
+def test_proposals_that_the_disk_has_altered_are_not_converted(
+    study: tuple[str, ...], tmp_path: Path
+) -> None:
+    shard = folder("proposals:training/b", study) / SHARDS / "shard-00000.npz"
+    whole = shard.read_bytes()
+    shard.chmod(0o644)
+    middle = len(whole) // 2  # the last bit of a number
+    shard.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+    try:
+        done = unidet("interchange", "proposals:training/b", str(tmp_path / "b.json"), *study)
+    finally:
+        shard.write_bytes(whole)
+        shard.chmod(0o444)
+    assert done.returncode == 2
+    assert "/shard-00000.npz is not what was stored" in done.stderr
+    assert not (tmp_path / "b.json").exists()
+
+
 def test_results_out_as_mmdet_has_them(study: tuple[str, ...], tmp_path: Path) -> None:
     pickled, back = tmp_path / "val.pkl", tmp_path / "val.json"
     done = unidet("interchange", "lvis_eval:val", str(pickled), *study)
