@@ -479,12 +479,18 @@ def test_no_password_stays_where_no_job_was_run(sweep: Make) -> None:
     assert not any("S3cret" in text for text in texts)
 
 
-@pytest.mark.parametrize("more", ["", ",sftp://me:S3cret@cluster/other"])
+@pytest.mark.parametrize(
+    "override",
+    [
+        "remote=sftp://me:S3cret@cluster/data",
+        "+clip_embeddings.replacements.a=sftp://me:S3cret@cluster/a,sftp://me:S3cret@cluster/b",
+    ],
+)
 def test_no_password_stands_in_labels_and_tables(
-    sweep: Make, tmp_path: Path, capsys: pytest.CaptureFixture, more: str
+    sweep: Make, tmp_path: Path, capsys: pytest.CaptureFixture, override: str
 ) -> None:
     """Neither where nothing is varied, so that the whole command is a label, nor where it is."""
-    jobs = sweep("stage=data", f"remote=sftp://me:S3cret@cluster/data{more}")
+    jobs = sweep("stage=data", override)
     launcher = Launcher(tmp_path)
     assert jobs.run(launcher) == 0
     texts = [path.read_text() for path in jobs.folder.iterdir()]
