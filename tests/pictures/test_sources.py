@@ -28,6 +28,9 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None
     return make
 
 
+LINKS = ("gone", "loop")
+
+
 def paths(*given: str, recursive: bool = False) -> list[str]:
     return [source.path for source in find_sources(given, recursive=recursive)]
 
@@ -56,6 +59,21 @@ def test_linked_folders_are_folders_and_circles_end(files: Callable[..., None]) 
     assert paths("p") == ["p/a.jpg"]
     assert paths("p/**/*.jpg") == paths("p/**") == found
     assert paths("p/*/*.jpg") == ["p/d/e.jpg", "p/q/b.jpg"]
+
+
+def test_links_that_lead_to_no_file_are_named_and_stop_no_others(
+    files: Callable[..., None],
+) -> None:
+    files("p/a.jpg")
+    Path("p/loop.jpg").symlink_to("loop.jpg")
+    Path("p/gone.jpg").symlink_to("nowhere.jpg")
+    wanted = [("p/a.jpg", ""), *((f"p/{n}.jpg", "is a link that leads to no file") for n in LINKS)]
+    for given in (["p"], ["p/*.jpg"], ["p/a.jpg", *(f"p/{name}.jpg" for name in LINKS)]):
+        for recursive in (False, True):
+            found = find_sources(given, recursive=recursive)
+            assert [(source.path, source.fault) for source in found] == wanted
+    with pytest.raises(UserError, match=r"^p/gone\.jpg: is a link that leads to no file$"):
+        find_sources(["p/gone.jpg"])
 
 
 def test_patterns_find_what_glob_finds(files: Callable[..., None]) -> None:

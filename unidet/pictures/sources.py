@@ -72,6 +72,8 @@ def find_sources(
     for path, _, fault in _expanded(entries, recursive, written):
         if not fault and os.path.exists(path) and not os.path.isfile(path):
             fault = "is no file, but a pipe, a socket or a device"  # which might never be read
+        if not fault and os.path.islink(path) and not os.path.exists(path):
+            fault = "is a link that leads to no file"
         found.setdefault(os.path.abspath(path), (path, fault or _no_picture(path)))
     if all(fault for _, fault in found.values()):
         raise UserError(_nothing(given, [*found.values()], recursive))
@@ -120,7 +122,7 @@ def _entries(item: str) -> list[Entry]:
     if os.path.isdir(path):
         return [(path, path, "")]
     base = os.path.dirname(path) or "."
-    if os.path.exists(path):
+    if os.path.lexists(path):
         return [(path, base, "")]
     if re.match(r"\w+://", item):
         return [(item, ".", "is an address, and files alone are read; fetch it first")]
@@ -210,10 +212,15 @@ def _below(folder: str, recursive: bool, above: tuple[str, ...]) -> Iterator[str
             items = sorted(listed, key=lambda item: _place_of(item.name))
     except OSError as error:
         raise UserError(f"{error.filename}: cannot be listed ({error.strerror})") from None
-    yield from (item.path for item in items if _looks_like_one(item.name) and not item.is_dir())
+    yield from (item.path for item in items if _looks_like_one(item.name) and not _is_folder(item))
     for item in items if recursive else ():
-        if item.is_dir() and (real := os.path.realpath(item.path)) not in above:
+        if _is_folder(item) and (real := os.path.realpath(item.path)) not in above:
             yield from _below(item.path, recursive, (*above, real))
+
+
+def _is_folder(item: os.DirEntry[str]) -> bool:
+    """Of a link that leads to itself, `is_dir` would raise an error."""
+    return os.path.isdir(item.path) if item.is_symlink() else item.is_dir()
 
 
 def _looks_like_one(name: str) -> bool:
