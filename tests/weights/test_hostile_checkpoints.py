@@ -85,6 +85,17 @@ PICKLES: dict[str, tuple[bytes, str]] = {
         + b"u.",
         "keys that take far longer",
     ),
+    "tuples that share a hash": (  # those of -1 and of -2 are one
+        b"}("
+        + b"".join(
+            b"("
+            + b"".join((b"J\xff\xff\xff\xff", b"J\xfe\xff\xff\xff")[i >> k & 1] for k in range(13))
+            + b"tN"
+            for i in range(2**13)
+        )
+        + b"u.",
+        "keys that take far longer",
+    ),
     "one text encoded again and again": (
         b"]" + TEXT + b"q\x000c_codecs\nencode\nq\x01X\x06\x00\x00\x00latin1q\x0200"
         b"]" + b"h\x01h\x00h\x02\x86Ra" * 1000 + b".",

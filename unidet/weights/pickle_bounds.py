@@ -3,6 +3,7 @@
 Python's own reader trusts what a pickle declares: an index makes it allocate that much memory, and
 hashing tuples nested too deeply ends the process. A tuple that holds another one twice, that one a
 third one twice, and so on, takes years to hash, and so do large numbers, as long as they are keys.
+Tuples can be chosen so that all have one hash; then each is compared with all before it.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ _UNHASHED = ("LIST", "DICT")
 _REPEATS = 8  # times that the bytes of a file may stand in what is made of it: tied, widened
 _SPARE_BYTES = 64 << 20
 _SPARE_STEPS = 1000
+_COMPARED = 100_000_000  # steps, of some nanoseconds each
 _LONG = 2**63  # steps for a number that many others may share their hash with
 
 
@@ -91,18 +93,23 @@ def check_bounds(file: IO[bytes], size: int) -> int:
             stack.values.append(memo[argument])
         else:
             stack.apply(opcode, argument)
-        if stack.hashed > _SPARE_STEPS + _REPEATS * count:
+        if stack.hashed > _SPARE_STEPS + _REPEATS * count or stack.compared > _COMPARED:
             raise UserError("it has keys that take far longer to look up than names do")
     file.seek(start)
     return count
 
 
 class _Stack:
-    """The reader's stack, without the values themselves; `hashed`: steps for all keys so far."""
+    """The reader's stack, without the values themselves.
+
+    Attributes:
+        hashed: steps for all keys so far.
+        compared: steps for their comparisons, where all that are made of others share a hash.
+    """
 
     def __init__(self) -> None:
         self.values: list[Value] = []
-        self.hashed = 0
+        self.hashed = self.compared = self._made = 0
         self._marks: list[int] = []
 
     def apply(self, opcode: pickletools.OpcodeInfo, argument: Any) -> None:
@@ -120,7 +127,7 @@ class _Stack:
         if not opcode.stack_after:
             return
         if opcode.name in _KEYS:
-            self.hashed += sum(steps for _, steps in taken[_KEYS[opcode.name]])
+            self._look_up([steps for _, steps in taken[_KEYS[opcode.name]]])
         is_long = isinstance(argument, int) and not -(2**63) <= argument < 2**64
         left = taken.pop(0) if opcode.name in _CHANGES else [0, _LONG if is_long else 1]
         left[0] = max([left[0], *(1 + depth for depth, _ in taken)])
@@ -129,6 +136,14 @@ class _Stack:
         if left[0] > MAX_DEPTH:
             raise UserError(f"its objects nest more than {MAX_DEPTH} deep")
         self.values.append(left)
+
+    def _look_up(self, keys: list[int]) -> None:
+        """Count the steps for keys that are hashed in so many."""
+        self.hashed += sum(keys)
+        for steps in keys:
+            if steps > 1:
+                self.compared += steps * self._made
+                self._made += 1
 
     def _take(self, before: list[Any]) -> list[Value]:
         if pickletools.markobject in before:
