@@ -31,6 +31,12 @@ def test_categories_before_a_long_file_of_coco_are_its_labels(tmp_path: Path) ->
     assert recognize(tmp_path).format == "coco"
 
 
+def test_labelme_is_known_where_its_image_stands_before_the_shapes(tmp_path: Path) -> None:
+    file = {"imageData": "A" * 2_000_000, "imagePath": "a.png", "shapes": []}
+    (tmp_path / "a.json").write_text(json.dumps(file))
+    assert recognize(tmp_path).format == "labelme"
+
+
 @pytest.mark.parametrize("word", ["shapes", "result"])
 def test_a_category_called_like_a_key_of_another_format_tells_nothing(
     tmp_path: Path, word: str

@@ -152,7 +152,7 @@ def _json_format(head: bytes) -> str:
     keys = {*re.findall(rb'"(\w+)"\s*:', head)}  # names of categories may be the same words
     if re.match(rb"[^\w{\[]{0,8}\[", head):
         return "labelstudio" if keys & _OF_TASKS else ""
-    if b"shapes" in keys:
+    if keys & {b"shapes", b"imageData"}:  # a large image may stand before the shapes
         return "labelme"
     if b"result" in keys and b"images" not in keys:
         return "labelstudio"  # one task
