@@ -16,11 +16,11 @@ from unidet.pipelines.engine.graph import files_of, inputs_of, stage_of, view_of
 from unidet.pipelines.engine.node import Input, Node
 from unidet.store import accepted
 from unidet.store.code import Sources
-from unidet.store.disk import files_below
 from unidet.store.hashing import digest, sha256_bytes
 from unidet.store.live import Use
 from unidet.store.record import Action
 from unidet.store.store import Store
+from unidet.store.walking import files_below
 
 KEYED_PACKAGES = ("jittor", "numpy", "pillow", "onednn-cpu-gomp")
 # What these do is in the key already (configuration values), or changes no result.

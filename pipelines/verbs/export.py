@@ -10,7 +10,8 @@ from pathlib import Path
 from unidet.errors import UserError
 from unidet.pipelines.verbs.support.arguments import add_json, add_what, file_path, tell
 from unidet.pipelines.verbs.support.verb import Compose, Verb
-from unidet.store.disk import files_below, nearest_folder
+from unidet.store.disk import nearest_folder
+from unidet.store.walking import files_below
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from unidet.errors import UserError
-from unidet.store.disk import check_folder, check_target, files_below, make_folder, whole_file
+from unidet.store.disk import check_folder, check_target, make_folder, whole_file
+from unidet.store.walking import files_below
 
 
 def test_files_and_links_below(tmp_path: Path) -> None:

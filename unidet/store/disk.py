@@ -7,13 +7,14 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import takewhile
 from pathlib import Path
 
 from unidet.errors import UserError
 from unidet.store.hashing import naming, sha256_bytes
+from unidet.store.walking import unopened
 
 MOST_BYTES = 256 << 20  # of a record, a declaration or a pin: what is larger is none
 _MOST_CACHE_BYTES = 2 << 30  # one names all files of a data set: ten million
@@ -136,10 +137,16 @@ def discard(path: Path, trash: Path) -> None:
 
 def remove(path: Path) -> None:
     """Remove a folder with its content, or a file, link or pipe, if there is one."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
+    if not path.is_dir() or path.is_symlink():
         path.unlink(missing_ok=True)
+        return
+    folders = [path]
+    while folders:
+        folder = folders.pop()
+        for deep in list(unopened(folder)):  # `rmtree` gives up where they nest too deeply
+            folders.append(path.with_name(f"{path.name}.{secrets.token_hex(4)}"))
+            os.rename(deep, folders[-1])
+        shutil.rmtree(folder)
 
 
 def set_aside(path: Path, trash: Path) -> None:
@@ -229,25 +236,6 @@ def entries(folder: Path) -> list[Path]:
         return [folder / name for name in sorted(os.listdir(folder))]
     except FileNotFoundError:
         return []
-
-
-def ignore_missing(error: OSError) -> None:
-    """Error handler of `os.walk` that ignores folders which another process has just removed.
-
-    Raises:
-        OSError: the folder exists but cannot be listed.
-    """
-    if not isinstance(error, FileNotFoundError):
-        raise error
-
-
-def files_below(
-    folder: Path, unlisted: Callable[[OSError], None] = ignore_missing
-) -> Iterator[Path]:
-    """Files and links below a folder; `unlisted` is called for folders that cannot be listed."""
-    for place, folders, names in os.walk(folder, onerror=unlisted):
-        links = [name for name in folders if os.path.islink(os.path.join(place, name))]
-        yield from (Path(place, name) for name in (*names, *links))
 
 
 # --- output files outside the store -------------------------------------------------------------

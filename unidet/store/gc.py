@@ -20,7 +20,6 @@ from unidet.store import live, lock
 from unidet.store.disk import (
     clear_errors,
     discard,
-    files_below,
     make_folder,
     remove,
     sync,
@@ -32,6 +31,7 @@ from unidet.store.paths import check_digest
 from unidet.store.places import linked_folders
 from unidet.store.record import Action
 from unidet.store.store import Store
+from unidet.store.walking import files_below
 
 GRACE_SECONDS = 3600.0
 YOUNG_SECONDS = 60.0

@@ -12,10 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from unidet.store.disk import ignore_missing, make_folder, set_aside, sync, touch
+from unidet.store.disk import make_folder, set_aside, sync, touch
 from unidet.store.hashing import copy_hashed, sha256_file
 from unidet.store.paths import Layout
 from unidet.store.record import StoredFile, check_name, check_names
+from unidet.store.walking import ignore_missing
 
 WORKERS = 8
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)

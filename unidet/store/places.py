@@ -11,6 +11,7 @@ from pathlib import Path
 
 from unidet.errors import UserError
 from unidet.store.paths import Layout
+from unidet.store.walking import walk
 
 _TOP = ("blobs", "actions", "locks", "refs", "trash", "work", "stat-cache")
 _HEX = "[0-9a-f]"
@@ -95,7 +96,7 @@ def is_odd(path: Path) -> bool:
 
 def remove_odd(folder: Path) -> None:
     """Remove what `is_odd` anywhere below a folder; nothing follows links."""
-    for place, folders, names in os.walk(folder):
+    for place, folders, names in walk(folder):
         for path in (Path(place, name) for name in (*folders, *names)):
             if is_odd(path):
                 path.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from unidet.redaction import redact_command
 from unidet.store.hashing import output_digest, sha256_bytes
 from unidet.store.paths import check_digest
 from unidet.store.plain_json import parse_json
+from unidet.store.walking import PATH_BYTES
 
 FORMAT = 2
 _WITHOUT_CHECKSUM = 1  # the first format, which is still read
@@ -22,7 +23,7 @@ _CHECKSUM = b'\n "checksum": "'  # of the top level only; deeper keys are indent
 _BLANK = "0" * 64
 _LIMIT = 2**63  # limit of integers, so that they fit 64 bits
 _STAGE = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_NAME_BYTES, _PATH_BYTES = 255, 1024  # limits of file systems
+_NAME_BYTES = 255  # a limit of file systems
 
 
 class LaterFormat(ValueError):
@@ -119,7 +120,7 @@ def check_name(name: str) -> str:
     if any(part in ("", ".", "..") for part in parts) or "\\" in name or not name.isprintable():
         raise ValueError(f"{name!r:.80} is not a file name inside an artefact")
     longest = max(len(os.fsencode(part)) for part in parts)
-    if longest > _NAME_BYTES or len(os.fsencode(name)) > _PATH_BYTES:
+    if longest > _NAME_BYTES or len(os.fsencode(name)) > PATH_BYTES:
         raise ValueError(f"{name!r:.40}… is too long for a file name")
     return name
 

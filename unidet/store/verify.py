@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unidet.store import accepted, runs
-from unidet.store.disk import files_below, read_plain
+from unidet.store.disk import read_plain
 from unidet.store.hashing import key_of, sha256_file
 from unidet.store.ingest import has_blob
 from unidet.store.paths import check_digest
@@ -19,6 +19,7 @@ from unidet.store.places import linked_folders, no_folders
 from unidet.store.record import Action, LaterFormat, from_bytes
 from unidet.store.store import Store
 from unidet.store.threads import pool_of
+from unidet.store.walking import files_below
 
 WORKERS = 8
 _GROUPS = ("blobs", "actions", "locks", "refs")

@@ -18,6 +18,7 @@ from unidet.store.ingest import rescue
 from unidet.store.live import discard_abandoned
 from unidet.store.paths import Layout
 from unidet.store.record import Action, StoredFile
+from unidet.store.walking import walk
 
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _NO_LINK = (errno.EPERM, errno.EACCES, errno.EMLINK)
@@ -111,7 +112,7 @@ def _link_or_copy(blob: Path, target: Path) -> None:
 
 
 def _refuse_other_files(folder: Path, action: Action) -> None:
-    for base, folders, names in os.walk(folder):
+    for base, folders, names in walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             relative = Path(base, name).relative_to(folder).as_posix()
