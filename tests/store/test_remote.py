@@ -92,6 +92,15 @@ def test_what_was_pushed_arrives_elsewhere(
     assert list((other.layout.base / "work").iterdir()) == []
 
 
+def test_content_that_artefacts_share_is_counted_once(
+    store: Store, publish: Publish, other: Store, address: str
+) -> None:
+    actions = [publish({"a": b"same"}, seed=1), publish({"a": b"same", "b": b"b"}, seed=2)]
+    assert push(store, Remote(address), actions).bytes == 5
+    assert fetch_all(other, Remote(address), no_use).bytes == 5
+    assert fetch_all(other, Remote(address), no_use).bytes == 0
+
+
 def test_pushing_again_sends_nothing(store: Store, publish: Publish, address: str) -> None:
     _, rpn = chain(publish)
     push(store, Remote(address), [rpn])

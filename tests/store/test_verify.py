@@ -17,7 +17,7 @@ from unidet.store import accepted, lock, pins, runs
 from unidet.store.disk import make_folder, read_plain
 from unidet.store.hashing import sha256_bytes, sha256_file
 from unidet.store.places import require_folders
-from unidet.store.record import FORMAT, Action, from_bytes, with_checksum
+from unidet.store.record import FORMAT, Action, record_of, with_checksum
 from unidet.store.repair import MOVED, SET_ASIDE, free_folders, repair
 from unidet.store.store import Store
 from unidet.store.verify import verify
@@ -103,12 +103,12 @@ def test_an_artefact_dropped_after_its_record_was_read_lacks_nothing(
 ) -> None:
     action = publish({"a": b"one"})
 
-    def dropped(data: bytes) -> Action:
+    def dropped(key: str, data: bytes) -> Action:
         store.layout.record(action.key).unlink()
         blob_of(store, action, "a").unlink()
-        return from_bytes(data)
+        return record_of(key, data)
 
-    monkeypatch.setattr("unidet.store.verify.from_bytes", dropped)
+    monkeypatch.setattr("unidet.store.verify.record_of", dropped)
     assert verify(store).problems == ()
 
 
@@ -488,3 +488,14 @@ def test_a_declaration_that_cannot_be_read(store: Store, damage: Callable[[bytes
     assert verify(store).problems == ()
     accepted.accept(store.layout, "roi", "1" * 64, "0" * 64)
     assert list(accepted.chain(store.layout, "roi", "1" * 64))
+
+
+def test_a_record_of_another_stage_than_its_preimage_is_damaged(
+    store: Store, publish: Publish
+) -> None:
+    """A remote's would be refused, and its key does not tell, as the preimage is the same."""
+    path = store.layout.record(publish({"a": b"one"}, stage="rpn").key)
+    path.chmod(0o644)
+    path.write_bytes(with_checksum({**json.loads(path.read_bytes()), "stage": "roi"}))
+    (problem,) = verify(store).problems
+    assert (problem.kind, problem.detail) == ("damaged", "its stage is not that of its preimage")

@@ -12,7 +12,7 @@ from typing import Any
 from unicodedata import normalize
 
 from unidet.redaction import redact_command
-from unidet.store.hashing import output_digest, sha256_bytes
+from unidet.store.hashing import key_of, output_digest, sha256_bytes
 from unidet.store.paths import check_digest
 from unidet.store.plain_json import parse_json
 from unidet.store.walking import PATH_BYTES
@@ -180,6 +180,21 @@ def from_bytes(data: bytes) -> Action:
         return _action(data)
     except (TypeError, KeyError, AttributeError, OverflowError) as error:
         raise ValueError(f"not an action record: {type(error).__name__}: {error!s:.80}") from error
+
+
+def record_of(key: str, data: bytes) -> Action:
+    """Parse the record of a key.
+
+    Raises:
+        LaterFormat: a later version has written it.
+        ValueError: it is damaged, or another key's.
+    """
+    action = from_bytes(data)
+    if action.key != key or key_of(action.preimage) != key:
+        raise ValueError("its key is not that of its preimage")
+    if action.preimage.get("stage", action.stage) != action.stage:
+        raise ValueError("its stage is not that of its preimage")
+    return action
 
 
 def _action(data: bytes) -> Action:

@@ -21,9 +21,9 @@ from unidet.errors import UserError
 from unidet.redaction import redact, redact_argument
 from unidet.store.addresses import OBJECT_STORES, RENAMING, connect
 from unidet.store.disk import MOST_BYTES, make_folder, sync
-from unidet.store.hashing import BUFFER_BYTES, key_of, naming, sha256_file
+from unidet.store.hashing import BUFFER_BYTES, naming, sha256_file
 from unidet.store.paths import Layout, is_digest
-from unidet.store.record import Action, StoredFile, from_bytes, to_bytes
+from unidet.store.record import Action, StoredFile, record_of, to_bytes
 
 # A connection that ends: errors, and what paramiko says in errors of other kinds.
 _ENDS = (EOFError, BrokenPipeError, ConnectionResetError, ConnectionAbortedError)
@@ -39,7 +39,9 @@ class Refused(UserError):
 class Remote:
     """The store at `url`: a folder, `sftp://user@host/folder`, `s3://bucket/folder`, …
 
-    The attribute `url` has no password, so it can be shown.
+    Attributes:
+        url: the address without its password, so that it can be shown.
+        received: bytes of content that were downloaded so far.
 
     Raises:
         UserError: the address cannot be reached.
@@ -51,6 +53,7 @@ class Remote:
             self._system, root = connect(url)
         self.layout = Layout(Path(root))
         self._plain: set[Path] = set()
+        self.received = 0
 
     def cut(self) -> None:
         """End the connection, if there is one, so that waiting calls fail immediately.
@@ -91,7 +94,7 @@ class Remote:
         with self._clear_errors(path), self._system.open(str(path), "rb") as stream:
             data = stream.read(size)  # a server may go on for ever
         try:
-            return check_record(data, key)
+            return record_of(key, data)
         except ValueError as error:
             raise self._refused(path, str(error)) from error
 
@@ -130,6 +133,7 @@ class Remote:
                     return
                 out.write(piece)
                 left -= len(piece)
+                self.received += len(piece)
                 if progress is not None:
                     progress(len(piece))
 
@@ -334,17 +338,3 @@ def _is_silence(error: BaseException) -> bool:
     inner = getattr(error, "kwargs", {}).get("error")
     is_late = getattr(inner, "errno", None) == errno.ETIMEDOUT
     return is_late or isinstance(error, TimeoutError) or "Timeout" in type(error).__name__
-
-
-def check_record(data: bytes, key: str) -> Action:
-    """Parse a record from elsewhere and check that it is the record of this key.
-
-    Raises:
-        ValueError: it is not.
-    """
-    action = from_bytes(data)
-    if action.key != key or key_of(action.preimage) != key:
-        raise ValueError("its key is not that of its preimage")
-    if action.preimage.get("stage", action.stage) != action.stage:
-        raise ValueError("its stage is not that of its preimage")
-    return action

@@ -217,7 +217,7 @@ def fetch_all(store: Store, remote: Remote, use: Use, tell: Tell = _silent) -> M
     """Copy all artefacts of a remote; refused ones are listed and do not stop the others, and so
     are inputs that it lacks."""
     moved, arrived = Moved(), list[Action]()
-    keys = list(remote.keys())
+    keys, before = list(remote.keys()), remote.received
     new = {key for key in keys if not _is_here(store, key)}
     for key in keys:
         try:
@@ -229,8 +229,8 @@ def fetch_all(store: Store, remote: Remote, use: Use, tell: Tell = _silent) -> M
             moved.artefacts.append(key)
             if key in new:
                 moved.sent.append(key)
-                moved.bytes += action.size
                 arrived.append(action)
+    moved.bytes = remote.received - before
     moved.refused += _without_record(arrived, *read_records(store))
     return moved
 

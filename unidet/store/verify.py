@@ -12,11 +12,11 @@ from pathlib import Path
 
 from unidet.store import accepted, runs
 from unidet.store.disk import read_plain
-from unidet.store.hashing import key_of, sha256_file
+from unidet.store.hashing import sha256_file
 from unidet.store.ingest import has_blob
 from unidet.store.paths import check_digest
 from unidet.store.places import linked_folders, no_folders
-from unidet.store.record import Action, LaterFormat, from_bytes
+from unidet.store.record import Action, LaterFormat, record_of
 from unidet.store.store import Store
 from unidet.store.threads import pool_of
 from unidet.store.walking import files_below
@@ -212,9 +212,7 @@ def _record(path: Path, store: Store, found: list[Problem]) -> Action | None:
         found.append(Problem("unexpected", where, "not a place where a record lies"))
         return None
     try:
-        action = from_bytes(read_plain(path))
-        if action.key != key or key_of(action.preimage) != key:
-            raise ValueError("its key is not that of its preimage")
+        action = record_of(key, read_plain(path))
     except FileNotFoundError:  # a concurrent clean-up has dropped it
         return None
     except PermissionError as error:

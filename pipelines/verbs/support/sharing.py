@@ -82,7 +82,7 @@ def bring_stages(
     # Each list has inputs before their users, so all together have them too.
     wanted = dict.fromkeys(node for name in names for node in needed(name, config))
     fresh: dict[Node, Action] = {}
-    moved = Moved()
+    moved, before = Moved(), remote.received
     with in_use(store.layout) as use:
         for node in wanted:
             if any(entry.node not in fresh for entry in inputs_of(node, config).values()):
@@ -98,7 +98,7 @@ def bring_stages(
             moved.artefacts.append(action.key)
             if here is None:
                 moved.sent.append(action.key)
-                moved.bytes += action.size
+    moved.bytes = remote.received - before
     return moved
 
 
