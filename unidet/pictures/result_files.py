@@ -18,7 +18,7 @@ from unidet.formats.annotations import Annotations, read_annotations
 from unidet.pictures.detections import Detections
 from unidet.pictures.journal import JOURNAL
 from unidet.pictures.sources import Source
-from unidet.report.formulas import no_formula
+from unidet.report.cells import harmless
 from unidet.store.disk import whole_file
 from unidet.vocabularies.vocabulary import plain
 
@@ -214,7 +214,5 @@ def _write_table(path: Path, rows: Iterator[Row]) -> None:
             height, width = row.detections.size_hw
             for box, score, label in row.detections.rows():
                 corners = [f"{value:.2f}" for value in box]
-                name = no_formula(row.detections.names[label])
-                table.writerow(
-                    [no_formula(row.path), width, height, name, f"{score:.6f}", *corners]
-                )
+                name = harmless(row.detections.names[label])
+                table.writerow([harmless(row.path), width, height, name, f"{score:.6f}", *corners])

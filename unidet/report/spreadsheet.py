@@ -1,4 +1,4 @@
-"""Writes tables as CSV without formulas."""
+"""Writes tables as CSV without formulas and control codes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from unidet.report.formulas import no_formula
+from unidet.report.cells import harmless
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Writes a table; text that a spreadsheet would take for a formula gets a leading apostrophe.
+    """Writes a table; text that a spreadsheet would take for a formula gets a leading apostrophe,
+    and control codes of terminals become question marks.
 
     Category names and paths come from files of others.
     """
@@ -24,4 +25,4 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
 
 
 def _neutral(cell: Any) -> Any:
-    return no_formula(cell) if isinstance(cell, str) else cell
+    return harmless(cell) if isinstance(cell, str) else cell
