@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from unidet.pipelines.engine.graph import inputs_of, needed, targets
 from unidet.pipelines.engine.keys import find, modules_of, preimage_of
 from unidet.pipelines.engine.node import Node
 from unidet.pipelines.wiring.study_sets import key_as_given
-from unidet.store.accepted import chain
+from unidet.store import accepted
 from unidet.store.hashing import key_of
 from unidet.store.record import Action
 from unidet.store.store import Store
@@ -62,11 +62,15 @@ class Why:
 
 @dataclass(frozen=True)
 class _Present:
-    """A node as it would run now; contents of inputs that are not up to date are None."""
+    """A node as it would run now; contents of inputs that are not up to date are None.
+
+    `codes` are digests of its code and of code that was declared equivalent.
+    """
 
     node: Node
     config: Config
     preimage: Mapping[str, Any]
+    codes: Sequence[str]
     modules: Mapping[str, str]
     inputs: Mapping[str, _Present] = field(default_factory=dict)
     built: Action | None = None
@@ -86,10 +90,10 @@ def why(target: str, config: Config) -> list[Why]:
 def _why(present: _Present, store: Store) -> Why:
     node, code = str(present.node), present.preimage["code"]
     if present.built is not None:
-        accepted = None
+        declared = None
         if present.built.key != key_of(present.preimage):
-            accepted = next(chain(store.layout, present.node.stage, code)).time
-        return Why(node, "fresh", present.built.finished, accepted=accepted)
+            declared = next(accepted.chain(store.layout, present.node.stage, code)).time
+        return Why(node, "fresh", present.built.finished, accepted=declared)
     earlier = _nearest(present, store)
     if earlier is None:
         return Why(node, "never built")
@@ -108,7 +112,8 @@ def _present(target: str, config: Config, store: Store) -> dict[Node, _Present]:
         if action is not None:
             built[node] = action
         modules = modules_of(node, config, store)
-        by_node[node] = _Present(node, config, preimage, modules, inputs, action)
+        codes = accepted.codes(store.layout, preimage)
+        by_node[node] = _Present(node, config, preimage, codes, modules, inputs, action)
     return by_node
 
 
@@ -116,14 +121,32 @@ def _nearest(present: _Present, store: Store) -> Action | None:
     """The earlier action of the same set with the fewest differences, the newest of equals."""
     mine = (a for a in store.actions(present.node.stage) if a.name == present.node.name)
     recent = list(itertools.islice(mine, COMPARED))
-    outputs = {name: output for name, output in present.preimage["inputs"].items() if output}
+    distances: dict[tuple[Node, str], int] = {}
+    return min(recent, key=lambda one: _distance(present, one, store, distances), default=None)
 
-    def differences(action: Action) -> int:
-        inputs = action.preimage.get("inputs", {})
-        others = sum(inputs.get(name) != output for name, output in outputs.items())
-        return others + len(_own_changes(present, action))
 
-    return min(recent, key=differences, default=None)
+def _distance(
+    present: _Present, earlier: Action, store: Store, known: dict[tuple[Node, str], int]
+) -> int:
+    """The number of differences, those of inputs that are not up to date included."""
+    place = present.node, earlier.key
+    if place not in known:
+        known[place] = 0  # records from elsewhere may name each other
+        inputs = earlier.preimage.get("inputs", {})
+        count = len(_own_changes(present, earlier))
+        for name, output in present.preimage["inputs"].items():
+            before = _input_of(earlier, name, store)
+            if output is not None or before is None:
+                count += inputs.get(name) != output
+            else:
+                count += _distance(present.inputs[name], before, store, known)
+        known[place] = count
+    return known[place]
+
+
+def _input_of(action: Action, name: str, store: Store) -> Action | None:
+    key = action.inputs.get(name)
+    return store.readable(store.layout.record(key)) if key else None
 
 
 def _changes(present: _Present, earlier: Action, store: Store) -> tuple[Change, ...]:
@@ -149,7 +172,7 @@ def _own_changes(present: _Present, earlier: Action) -> list[Change]:
         for part in ("schema", "stage_version")
         if old.get(part) != new[part]
     ]
-    if old.get("code") != new["code"]:
+    if old.get("code") not in present.codes:
         rows = list(differences_of(earlier.modules, present.modules))
         changes += [Change("code", node, *row) for row in rows or [("", "", "")]]
     return changes
@@ -170,8 +193,7 @@ def _input_changes(present: _Present, earlier: Action, store: Store) -> Iterator
             yield Change("input", str(present.node), name, *words)
         elif old[name] != new[name]:
             upstream = present.inputs[name]
-            before = store.record(earlier.inputs[name]) if name in earlier.inputs else None
-            before = before or _nearest(upstream, store)
+            before = _input_of(earlier, name, store) or _nearest(upstream, store)
             causes = _changes(upstream, before, store) if before else ()
             yield Change(
                 "input", str(present.node), name, text_of(old[name]), text_of(new[name]), causes

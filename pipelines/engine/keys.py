@@ -140,8 +140,7 @@ def siblings(node: Node, preimage: dict[str, Any], store: Store, use: Use) -> It
     per_image = stage_of(node).per_image
     if not per_image:
         return
-    codes = {preimage["code"]}
-    codes |= {entry.equals for entry in accepted.chain(store.layout, node.stage, preimage["code"])}
+    codes = accepted.codes(store.layout, preimage)
     wanted = _shared_part(preimage, per_image)
     for action in store.actions(node.stage):
         same = _shared_part(action.preimage, per_image) == wanted

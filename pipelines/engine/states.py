@@ -12,6 +12,7 @@ from unidet.pipelines.engine.engine import open_store
 from unidet.pipelines.engine.graph import STAGES, in_order, inputs_of, needed, targets
 from unidet.pipelines.engine.keys import find, preimage_of
 from unidet.pipelines.engine.node import Node
+from unidet.store import accepted
 from unidet.store.hashing import key_of
 from unidet.store.record import Action
 from unidet.store.store import Store
@@ -72,7 +73,7 @@ def _state(node: Node, config: Config, store: Store, fresh: dict[Node, Action]) 
         return State(node, "running", f"by {owner}")
     if store.has_work(key):
         return State(node, "partial", "interrupted; the same command resumes")
-    if store.record(key) is not None:
+    if any(store.record(one) is not None for one in accepted.keys(store.layout, preimage)):
         return State(node, "stale", "content of it is gone from the store; unidet verify names it")
     if _built_once(node, store):
         return State(node, "stale", "its configuration, inputs or code changed")

@@ -79,11 +79,15 @@ def chain(layout: Layout, stage: str, code: str) -> Iterator[Acceptance]:
         seen.add(code)
 
 
-def keys(layout: Layout, preimage: Mapping[str, Any]) -> list[str]:
-    """The key of `preimage`, then its keys with earlier code that was declared equivalent."""
+def codes(layout: Layout, preimage: Mapping[str, Any]) -> list[str]:
+    """The digest of the code of `preimage`, then those of code that was declared equivalent."""
     declared = chain(layout, preimage["stage"], preimage["code"])
-    earlier = [key_of({**preimage, "code": acceptance.equals}) for acceptance in declared]
-    return [key_of(preimage), *earlier]
+    return [preimage["code"], *(acceptance.equals for acceptance in declared)]
+
+
+def keys(layout: Layout, preimage: Mapping[str, Any]) -> list[str]:
+    """The key of `preimage`, then its keys with code that was declared equivalent."""
+    return [key_of({**preimage, "code": code}) for code in codes(layout, preimage)]
 
 
 def everything(layout: Layout) -> list[Acceptance]:

@@ -15,6 +15,7 @@ from unidet.pipelines.engine.changes import lines, why
 from unidet.pipelines.wiring.study_sets import key_as_given
 
 Make = Callable[..., Config]
+Command = Callable[..., tuple[int, str]]
 
 
 def told(config: Config, stage: str = "roi") -> list[str]:
@@ -73,6 +74,27 @@ def test_of_several_earlier_ones_the_nearest_counts(tiny: Make, code: dict[str, 
     built(tiny("stage=roi", "roi.training.steps=9", "roi.training.batch_size=4"))
     changed = tiny("roi.training.steps=6")
     assert told(changed) == ["config roi.training.steps 5 → 6"]
+
+
+def test_the_nearest_has_the_nearest_inputs(tiny: Make, code: dict[str, str]) -> None:
+    """Although none of these inputs is up to date, so that the contents do not tell."""
+    built(tiny("stage=roi", "rpn.network.alpha=0.3"))
+    built(tiny("stage=roi", "rpn.network.alpha=0.9"))
+    changed = tiny("rpn.network.alpha=0.3", "rpn.training.steps=4")
+    assert told(changed) == ["input proposals changed ← rpn.training.steps 3 → 4"]
+
+
+def test_accepted_code_is_no_reason(tiny: Make, command: Command, code: dict[str, str]) -> None:
+    done = built(tiny("stage=roi"))
+    code["unidet.a"] = "rewritten"
+    for stage in ("data", "rpn", "proposals", "roi"):
+        assert command("accept", stage)[0] == 0
+    assert told(tiny("roi.training.steps=4")) == ["config roi.training.steps 3 → 4"]
+    store = engine.open_store(tiny())
+    for file in done["roi"].action.files.values():
+        store.layout.blob(file.sha256).unlink()
+    assert told(tiny()) == ["content missing, or made again with another result"]
+    assert "content of it is gone from the store" in command("status", "stage=roi")[1]
 
 
 def test_another_set_is_nothing_to_compare_with(tiny: Make) -> None:
