@@ -10,7 +10,8 @@ from unidet.console.terminal import duration, size
 from unidet.errors import UserError
 from unidet.pipelines.verbs.support.arguments import add_json, number, tell
 from unidet.pipelines.verbs.support.verb import Compose, Verb
-from unidet.store.gc import cleaning, drop, drop_unfinished, sweep
+from unidet.store import live
+from unidet.store.gc import cleaning, drop, drop_unfinished, sweep, unfinished
 from unidet.store.gc_plan import Drop, Plan, plan
 from unidet.store.store import Store
 
@@ -55,13 +56,12 @@ def run(options: Namespace, compose: Compose) -> int:
     from unidet.pipelines.engine.engine import existing_store
 
     store = existing_store(compose(options.overrides))
-    limits = (options.max_bytes, options.keep_last)
-    if not options.yes:
-        values, lines = preview(store, *limits)
+    age = None if options.unfinished is None else options.unfinished * 86400
+    limits = (options.max_bytes, options.keep_last, age)
+    if options.yes:
+        values, lines = clean(store, *limits, options.grace * 60)
     else:
-        days = options.unfinished
-        unfinished = None if days is None else days * 86400
-        values, lines = clean(store, *limits, options.grace * 60, unfinished)
+        values, lines = preview(store, *limits)
     tell(options, values, lines)
     return 0
 
@@ -79,21 +79,26 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def preview(store: Store, max_bytes: int | None, keep_last: int | None) -> Told:
-    """What a clean-up would drop; changes nothing."""
+def preview(store: Store, max_bytes: int | None, keep_last: int | None, age: float | None) -> Told:
+    """What a clean-up would drop; changes nothing.
+
+    Args:
+        age: of unfinished work that goes, in seconds; None keeps all.
+    """
     chosen = plan(store, max_bytes, keep_last)
-    lines = [*_lines(chosen), *_too_much(chosen, max_bytes), "nothing was done; add --yes to do it"]
-    return {**_values(chosen), "done": False}, lines
+    used = live.used(store.layout.runs)
+    works = [] if age is None else [one for one in unfinished(store, age) if one.name not in used]
+    lines = [*_lines(chosen), *_too_much(chosen, max_bytes)]
+    if works:
+        lines.append(f"unfinished work of interrupted runs goes: {len(works)}")
+    values = {**_values(chosen), "done": False, "unfinished": len(works)}
+    return values, [*lines, "nothing was done; add --yes to do it"]
 
 
 def clean(
-    store: Store,
-    max_bytes: int | None,
-    keep_last: int | None,
-    grace: float,
-    unfinished: float | None,
+    store: Store, max_bytes: int | None, keep_last: int | None, age: float | None, grace: float
 ) -> Told:
-    """Clean up; `grace` and `unfinished` (None keeps all) are ages in seconds.
+    """Clean up; `grace`, and `age` as in `preview`, in seconds.
 
     Raises:
         UserError: another clean-up is at it, a record cannot be read, or the disk refuses.
@@ -101,17 +106,21 @@ def clean(
     with cleaning(store):
         chosen = plan(store, max_bytes, keep_last)
         dropped = drop(store, [item.action for item in chosen.drops])
-        stopped = 0 if unfinished is None else drop_unfinished(store, unfinished)
-        trashed, freed = sweep(store, grace)
+        stopped = 0 if age is None else drop_unfinished(store, age)
+        swept = sweep(store, grace)
     lines = [*_lines(chosen), *_too_much(chosen, max_bytes)]
     if len(dropped) < len(chosen.drops):
         lines.append(f"{len(chosen.drops) - len(dropped)} of these came into use and stay")
     if stopped:
-        lines.append(f"unfinished work of {stopped} interrupted runs removed")
-    lines.append(f"freed {size(freed)}; {size(trashed)} in the trash")
-    if trashed:
+        lines.append(f"unfinished work of interrupted runs removed: {stopped}")
+    lines.append(f"freed {size(swept.freed)}; {size(swept.trashed)} in the trash")
+    if swept.trashed:
         lines.append(f"a clean-up after {duration(grace)} frees that; one with --grace 0 does now")
-    done = {"done": True, "freed": freed, "trashed": trashed, "unfinished": stopped}
+    if swept.waiting:
+        lines.append(
+            f"{size(swept.waiting)} are not old enough for the trash and go there by a later one"
+        )
+    done = {"done": True, **swept._asdict(), "unfinished": stopped}
     return {**_values(chosen), **done, "dropped": [action.key for action in dropped]}, lines
 
 

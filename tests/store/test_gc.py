@@ -485,6 +485,23 @@ def test_an_odd_thing_in_the_trash_is_removed_too(
     assert not os.path.lexists(odd)
 
 
+@pytest.mark.parametrize("name", ["zz", "AB", "x1"])
+def test_content_elsewhere_is_not_the_store_s(
+    store: Store, publish: Publish, tmp_path: Path, name: str
+) -> None:
+    publish({"a": b"1"})
+    foreign = tmp_path / "foreign" / "ab".ljust(64, "0")
+    foreign.parent.mkdir()
+    foreign.write_bytes(b"a user's")
+    link = store.layout.blobs / name
+    link.symlink_to(foreign.parent)
+    clean(store)
+    sweep(store, grace=-60, young=-60)
+    assert foreign.read_bytes() == b"a user's"
+    (problem,) = verify(store).problems
+    assert (problem.kind, problem.detail) == ("unexpected", "a link, where none belongs")
+
+
 @pytest.mark.parametrize("make", [Path.touch, os.mkfifo, lambda path: path.symlink_to(path)])
 def test_what_is_no_folder_of_work_stops_no_clean_up(
     store: Store, publish: Publish, make: Callable[[Path], None]

@@ -258,8 +258,8 @@ def test_two_users_of_a_group_share_a_store(acts: Acts) -> None:
 def test_either_user_cleans_up_after_the_other(acts: Acts) -> None:
     """What the second one drops of the first's waits for its time in the trash."""
     acts(FIRST, "make")
-    waiting, freed = acts(SECOND, "clean")[0].split()
-    assert (int(waiting) > 0, freed) == (True, "0")
+    trashed, freed, waiting = acts(SECOND, "clean")[0].split()
+    assert (int(trashed) > 0, freed, int(waiting) > 0) == (True, "0", True)
     assert acts(FIRST, "make")[-1] == "1 2 0"
     acts(SECOND, "clean")
     assert acts(SECOND, "empty")[-1].split()[0] == "0"

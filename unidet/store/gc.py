@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from unidet.errors import UserError
 from unidet.store import live, lock
@@ -36,6 +37,20 @@ from unidet.store.walking import files_below
 GRACE_SECONDS = 3600.0
 YOUNG_SECONDS = 60.0
 _VIEW = re.compile(r"[a-z][a-z0-9_]*-[0-9a-f]{12}")
+
+
+class Swept(NamedTuple):
+    """What became of content that no record names, in bytes.
+
+    Attributes:
+        trashed: in the trash after the clean-up.
+        freed: removed for good.
+        waiting: too young to go into the trash.
+    """
+
+    trashed: int
+    freed: int
+    waiting: int
 
 
 @contextmanager
@@ -130,33 +145,32 @@ def _restore_needed(store: Store) -> set[str]:
     return needed & gone.keys()
 
 
-def sweep(
-    store: Store, grace: float = GRACE_SECONDS, young: float = YOUNG_SECONDS
-) -> tuple[int, int]:
+def sweep(store: Store, grace: float = GRACE_SECONDS, young: float = YOUNG_SECONDS) -> Swept:
     """Move content that no record names to the trash; delete what has been there for `grace` s.
 
     Content that was written or touched in the last `young` seconds (or `grace`, if that is more) is
     kept, because its record may be about to be created.
-
-    Returns:
-        bytes in the trash after this, bytes removed for good.
 
     Raises:
         UserError: a record cannot be read, so it is not known what it names.
     """
     layout = store.layout
     before = time.time() - max(grace, young)
-    named = _named(store)
+    named, waiting = _named(store), 0
     for blob in _digests(layout.blobs, "??/*"):
-        if blob.name not in named and _older(blob, before):
-            _move_to_trash(blob, layout.dropped_blobs)
+        # A folder of another name may be a link to files that are not the store's.
+        if blob.name not in named and blob == layout.blob(blob.name):
+            if _older(blob, before):
+                _move_to_trash(blob, layout.dropped_blobs)
+            else:
+                waiting += _bytes(blob)
     named = _named(store)
     for dropped in _digests(layout.dropped_blobs):
         if dropped.name in named:
             _restore(dropped, layout.blob(dropped.name))
     freed = _purge(store, time.time() - grace)
     live.discard_abandoned(layout)
-    return _bytes(layout.trash), freed
+    return Swept(_bytes(layout.trash), freed, waiting)
 
 
 def drop_unfinished(store: Store, seconds: float) -> int:
@@ -165,17 +179,22 @@ def drop_unfinished(store: Store, seconds: float) -> int:
     Work whose key a running process has locked or marked as used stays. The lock is held during the
     removal, so that no process starts to work in the folder meanwhile.
     """
-    before = time.time() - seconds
     found = 0
-    for work in _digests(store.layout.base / "work"):
-        inside = files_below(work) if _is_folder(work) else ()
-        if not all(_older(path, before) for path in (work, *inside)):
-            continue
+    for work in unfinished(store, seconds):
         with _if_free(store.layout.lock(work.name)) as free:
             if free and work.name not in live.used(store.layout.runs):
                 discard(work, store.layout.trash)
                 found += 1
     return found
+
+
+def unfinished(store: Store, seconds: float) -> Iterator[Path]:
+    """Work folders of runs in which nothing was touched for `seconds`, of running processes too."""
+    before = time.time() - seconds
+    for work in _digests(store.layout.base / "work"):
+        inside = files_below(work) if _is_folder(work) else ()
+        if all(_older(path, before) for path in (work, *inside)):
+            yield work
 
 
 def _is_folder(path: Path) -> bool:

@@ -15,7 +15,7 @@ from unidet.errors import UserError
 from unidet.store import live
 from unidet.store.disk import entries
 from unidet.store.paths import Layout, is_digest
-from unidet.store.pins import pinned
+from unidet.store.pins import pinned, pins
 from unidet.store.provenance import utc
 from unidet.store.record import Action
 from unidet.store.runs import count_unreadable
@@ -118,9 +118,10 @@ def _require_records(store: Store, kept: set[str], records: Mapping[str, Action]
         UserError: a pinned artefact, or one that a kept one was made from, has no record any more.
     """
     unknown = "has no record any more: what it needs is not known; make or fetch it again, or run"
-    lost = sorted(pinned(store.layout) - records.keys())
-    if lost:
-        key = lost[0][:12]
+    for mark in pins(store.layout):
+        if not mark.output or mark.key in records:  # what cannot be read may never have been a pin
+            continue
+        key = mark.key[:12]
         raise UserError(f"store {store.root}: pinned artefact {key} {unknown}: unidet unpin {key}")
     for action in (records[key] for key in sorted(kept)):
         for name, key in action.inputs.items():

@@ -179,8 +179,8 @@ def _odd(base: Path, groups: list[str], unlisted: Callable[[OSError], None]) -> 
             odd = [path for path in inside if not _FOLDER.fullmatch(_relative(path, base))]
             folders[:] = [path.name for path in inside if path not in odd]
             for path in odd:
-                where = _relative(path, base)
-                yield Problem(_kind(path, where), where, "a folder, where none belongs")
+                where, what = _relative(path, base), "link" if path.is_symlink() else "folder"
+                yield Problem(_kind(path, where), where, f"a {what}, where none belongs")
             for name in names if group not in ("actions", "blobs") else ():
                 path = Path(place, name)
                 with suppress(FileNotFoundError):  # files of other processes come and go

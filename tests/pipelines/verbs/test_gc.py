@@ -33,6 +33,30 @@ def test_gc_tells_first_and_does_it_with_yes(
     assert built(tiny("stage=rpn", "seed=2"))["rpn"].how == "cached"
 
 
+def test_gc_says_what_is_too_young_for_the_trash(
+    tiny: Make, command: Command, answer: Answer, store: Store
+) -> None:
+    """Its record may be about to be created."""
+    built(tiny("stage=rpn"))
+    told = answer("gc", "--keep-last", "0", "--yes")
+    sizes = [file.stat().st_size for file in store.layout.blobs.glob("??/*")]
+    assert (told["waiting"], told["freed"]) == (sum(sizes), 0)
+    text = command("gc", "--yes")[1]
+    assert "are not old enough for the trash and go there by a later one" in text
+
+
+def test_gc_tells_of_unfinished_work_first(tiny: Make, command: Command, store: Store) -> None:
+    built(tiny("stage=data"))
+    for number in range(2):
+        work = store.work(f"{number}" * 64)
+        (work / "checkpoint").write_bytes(b"step 7")
+    text = command("gc", "--unfinished", "0")[1]
+    assert "unfinished work of interrupted runs goes: 2\n" in text
+    assert len(list((store.layout.base / "work").iterdir())) == 2
+    text = command("gc", "--unfinished", "0", "--yes")[1]
+    assert "unfinished work of interrupted runs removed: 2\n" in text
+
+
 def test_gc_says_when_pins_are_too_much(tiny: Make, command: Command) -> None:
     built(tiny("stage=rpn"))
     command("pin", "rpn")
