@@ -276,32 +276,41 @@ def lines(answer: Why) -> list[str]:
             fresh.append(f"  by other code, accepted as equivalent {moment(answer.accepted)}")
         return fresh
     head = f"{answer.node}: stale, compared with the artefact of {moment(answer.compared)}"
-    leaves = dict.fromkeys(f"  {text}" for change in answer.changes for text in _tell(change))
-    return [head, *leaves]
+    return [head, *(f"  {line}" for line in _told(answer.changes))]
 
 
-def _tell(change: Change) -> Iterator[str]:
-    if change.kind != "input":
-        yield _leaf(change)
-    elif ABSENT in (change.old, change.new):
-        yield f"input {change.name} {'is new' if change.old == ABSENT else 'is no longer read'}"
+def _told(changes: Iterable[Change]) -> Iterator[str]:
+    """A line for each difference of the stage itself, and one for each cause of changed inputs: a
+    change of code reaches a stage on many ways, from many stages."""
+    reached: dict[str, tuple[str, dict[str, None]]] = {}
+    for change in changes:
+        if not change.causes:
+            yield _leaf(change)
+        for node, text in (pair for cause in change.causes for pair in _causes(cause)):
+            reached.setdefault(text, (change.name, {}))[1][node] = None
+    for text, (name, nodes) in reached.items():
+        first, *others = nodes
+        more = f" and {len(others)} more" if others else ""
+        yield f"input {name} changed ← {f'{first}{more}: ' if first else ''}{text}"
+
+
+def _causes(change: Change) -> Iterator[tuple[str, str]]:
+    """Node and text of the leaves below a change, which the user can act on, not the way there.
+
+    Values of the configuration are told without the node.
+    """
+    if change.kind == "config":
+        yield "", _leaf(change).removeprefix("config ")
     elif not change.causes:
-        yield f"input {change.name} is not built any more"
+        yield change.node, _leaf(change)
     for cause in change.causes:
-        for text in _tell_cause(cause):
-            yield f"input {change.name} changed ← {text}"
-
-
-def _tell_cause(change: Change) -> Iterator[str]:
-    """The leaves below a change, which the user can act on, not the way there."""
-    if change.kind != "input" or not change.causes:
-        mine = "" if change.kind == "config" else f"{change.node}: "
-        yield from (f"{mine}{text.removeprefix('config ')}" for text in _tell(change))
-    for cause in change.causes:
-        yield from _tell_cause(cause)
+        yield from _causes(cause)
 
 
 def _leaf(change: Change) -> str:
+    if change.kind == "input":
+        ends = {ABSENT: "is new"}.get(change.old, "is not built any more")
+        return f"input {change.name} {'is no longer read' if change.new == ABSENT else ends}"
     if change.kind == "content":
         return "content missing, or made again with another result"
     if change.kind == "code":

@@ -115,6 +115,15 @@ def test_code_names_the_modules(tiny: Make, code: dict[str, str]) -> None:
     ]
 
 
+def test_code_that_many_inputs_reach_is_named_once(tiny: Make, code: dict[str, str]) -> None:
+    built(tiny("stage=roi"))
+    code["unidet.a"] = "2"
+    assert told(tiny()) == [
+        "code unidet.a changed",
+        "input data changed ← data and 2 more: code unidet.a changed",
+    ]
+
+
 def test_packages(tiny: Make, code: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     built(tiny("stage=data"))
     installed = keys._version("numpy")
