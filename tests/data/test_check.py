@@ -103,7 +103,7 @@ def test_a_sound_set_has_no_fault(photos: Path) -> None:
             lambda content: content["images"].append(LOST),
             "its file is not in the images folder",
             1,
-            "images[2] (id 3)",
+            "images[2] (id 3) 'c.png'",
         ),
         (
             lambda content: content["images"].append({**content["images"][0], "id": 3}),

@@ -94,8 +94,9 @@ def split_of(read: Annotations, images: Path | None, *, name: str) -> tuple[Spli
     Raises:
         UserError: naming file and record, for anything that cannot be skipped safely.
     """
-    _require_sizes_and_names(read)
+    # The images first: sizes that labels lack are those of the images, where these are there.
     file_names, moved = image_names(read.images, images)
+    _require_sizes_and_names(read)
     boxes = _Boxes.of(read)
     skipped = boxes.skipped(read.boxes)
     order = np.flatnonzero(boxes.reasons == 0)

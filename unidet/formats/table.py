@@ -104,16 +104,19 @@ class Table:
     def _place(self, row: int) -> str:
         return f"{self.key}[{row if self.positions is None else self.positions[row]}]"
 
-    def fail(self, rows: int | Sequence[int], problem: str, kind: str = "") -> NoReturn:
+    def fail(
+        self, rows: int | Sequence[int], problem: str, kind: str = "", named: str = ""
+    ) -> NoReturn:
         """Raise a TableFault about one record, or about several with the problem of the first.
 
         `kind` is the problem without what the record says, for those that say it otherwise than as
-        `is …, must`.
+        `is …, must`; `named` is what a list of faults calls the first, beside its place.
         """
         rows = [rows] if isinstance(rows, int) else rows
         first = self.where(rows[0])
         kind = kind or re.sub(r" is .*, must", " must", problem)
-        raise TableFault(f"{self.file}: {first}: {problem}", self.key, rows, kind, first)
+        message, listed = f"{self.file}: {first}: {problem}", f"{first} {named}".rstrip()
+        raise TableFault(message, self.key, rows, kind, listed)
 
     def finding(self, rows: np.ndarray) -> Finding | None:
         """What a mask (N,) of records amounts to; None where it is empty."""

@@ -66,6 +66,19 @@ def test_every_fault_is_told_with_its_count_and_first_record(run: Run, photos: P
     ]
 
 
+def test_an_image_that_is_gone_is_named_where_labels_give_no_sizes(run: Run, photos: Path) -> None:
+    content = json.loads(json.dumps(LABELS["coco"]["labels.json"]))
+    for image in content["images"]:
+        del image["width"], image["height"]
+    (photos.parent / "labels").mkdir()
+    (photos.parent / "labels/labels.json").write_text(json.dumps(content))
+    (photos / "in/b.png").unlink()
+    status, said = run("data", "check", *places(photos))
+    assert status == 1
+    gone = "  fault: 1 × its file is not in the images folder, first images[1] (id 2) 'in/b.png'"
+    assert [line for line in said.splitlines() if "fault:" in line] == [gone]
+
+
 def test_a_fault_of_another_format_names_its_file(run: Run, photos: Path) -> None:
     labels = places(photos, "yolo")
     (photos.parent / "labels/labels/a.txt").write_text("9 0.3 0.5 0.4 0.5\n")
