@@ -11,8 +11,6 @@ from unidet.pipelines.verbs.support.model import add_source, add_vocabulary
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 FORMATS = ("coco", "yolo", "voc", "csv", "labelme")
-OWN_FLOOR = 0.05
-"""The highest score below which a network drops boxes itself, NanoDet-Plus's."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -118,12 +116,13 @@ def run(options: Namespace, compose: Compose) -> int:
 
 
 def _nothing_found(threshold: float) -> str:
-    if threshold > OWN_FLOOR:
-        return f"no score reaches {threshold:g}; a lower --threshold shows more"
+    """Whether lower scores exist depends on the network: some drop the lowest themselves."""
+    otherwise = "train for more steps, or look for other names"
+    if threshold == 0:
+        return f"the network finds no box, whatever its score: {otherwise}"
     return (
-        f"no score reaches {threshold:g}; a lower --threshold shows no more, as networks drop the "
-        f"lowest scores themselves (NanoDet-Plus below {OWN_FLOOR:g}): train for more steps, or "
-        "look for other names"
+        f"no score reaches {threshold:g}; a lower --threshold shows more where the network keeps "
+        f"lower scores; where not, {otherwise}"
     )
 
 
