@@ -15,7 +15,7 @@ from unidet.console.terminal import say
 from unidet.errors import UserError
 from unidet.pictures.detect_files import FileDetector
 from unidet.pictures.journal import stat_of
-from unidet.pipelines.detector.from_study import find, network_of
+from unidet.pipelines.detector.from_study import LOAD_OR_TRAIN, find, network_of
 from unidet.pipelines.detector.model import Model, load
 from unidet.pipelines.detector.options import Options
 from unidet.pipelines.engine.keys import environment, program_digest
@@ -55,7 +55,7 @@ def open_for_files(
     }
     chosen = None
     if not any(source.get(name) for name in FILES):
-        chosen = find(source.get("study"), None, source.get("overrides", ()))
+        chosen = find(source.get("study"), None, source.get("overrides", ()), or_else=LOAD_OR_TRAIN)
         identity["network"] = chosen[0].head.key
     names = None if vocabulary is None else names_given(vocabulary)
     model = load(**source) if chosen is None else Model(network_of(*chosen))

@@ -49,10 +49,8 @@ TOY, OTHERS = "experiment=toy", "experiment=coco_o365"
 _SHOWN_VALUES = 3
 _TRAINED = ("rpn", "clip", "roi", "end2end")
 """Stages that train and whose whole settings an artefact records."""
-MORE = (
-    "give checkpoints (docs/weights.md says where and how), or train on real images: unidet "
-    "stage=roi experiment=bench data.root=FOLDER"
-)
+TRAIN = "train on real images: unidet stage=roi experiment=bench data.root=FOLDER"
+LOAD_OR_TRAIN = f"give checkpoints (docs/weights.md says where and how), or {TRAIN}"
 
 
 def open_network(
@@ -63,7 +61,7 @@ def open_network(
     Raises:
         UserError: nothing that is trained.
     """
-    return network_of(*find(study, root, overrides))
+    return network_of(*find(study, root, overrides, or_else=LOAD_OR_TRAIN))
 
 
 def network_of(lineage: Lineage, config: Config) -> Network:
@@ -75,9 +73,16 @@ def network_of(lineage: Lineage, config: Config) -> Network:
 
 
 def find(
-    study: str | Path | None, root: str | Path | None, overrides: Sequence[str]
+    study: str | Path | None,
+    root: str | Path | None,
+    overrides: Sequence[str],
+    *,
+    or_else: str = TRAIN,
 ) -> tuple[Lineage, Config]:
     """The artefacts of a study and the configuration of their networks.
+
+    Args:
+        or_else: what else helps where no study is on real images.
 
     Raises:
         UserError: nothing that is trained.
@@ -93,7 +98,7 @@ def find(
     on_real_images = lineages(store, lambda lineage: not lineage.is_toy)
     lineage = next(on_real_images, None)
     if lineage is None:
-        raise UserError(_nothing(store, overrides))
+        raise UserError(_nothing(store, overrides, or_else))
     return lineage, _as_recorded(lineage, overrides)
 
 
@@ -115,16 +120,17 @@ def _store(config: Config, root: str | Path | None) -> Store:
     return Store(place)
 
 
-def _nothing(store: Store, overrides: Sequence[str]) -> str:
+def _nothing(store: Store, overrides: Sequence[str], or_else: str) -> str:
     """The message for a store without a study on real images."""
     if study_folder(overrides) is not None:
         return f"no study: nothing is trained in {store.root}; run: {_report(overrides)}"
     toy = next(lineages(store, lambda lineage: lineage.is_toy), None)
     if toy is None:
-        return f"no study: the store {store.root} holds no trained network; {MORE}"
+        return f"no study: the store {store.root} holds no trained network; {or_else}"
     return (
         f"no study on real images: the store {store.root} knows only the toy world's names, such "
-        f"as 'striped red star', in its own drawings (study toy); for photographs {MORE}"
+        f"as 'striped red star', in its own drawings: --study {shlex.quote(str(store.root))}; for "
+        f"photographs {or_else}"
     )
 
 

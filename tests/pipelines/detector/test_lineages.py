@@ -156,7 +156,7 @@ def test_networks_that_propose_together_are_all_known_or_none(
 
 def test_a_store_without_networks_says_what_helps(tiny: Make) -> None:
     store = tiny().store.root
-    with pytest.raises(UserError, match=r"no study: the store .* holds no trained network; give"):
+    with pytest.raises(UserError, match=r"no study: the store .* holds no trained network; train"):
         find(None, store, [])
     with pytest.raises(UserError, match="nothing trained for experiment 'toy'"):
         find("toy", store, [])

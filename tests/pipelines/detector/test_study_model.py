@@ -133,10 +133,18 @@ def test_a_region_s_embedding_is_what_its_names_are_compared_with(
 
 def test_a_toy_study_is_no_answer_to_a_photograph(store: Path) -> None:
     with pytest.raises(
-        UserError, match=r"no study on real images: .*toy world.*study toy"
+        UserError,
+        match=r"no study on real images: .*toy world.*--study .*; for photographs give check",
     ) as error:
         load(store=store)
     assert "\n" not in str(error.value)
+    named = re.search(r"--study (\S+);", str(error.value))
+    assert named is not None
+    assert open_study(named[1]).lineage.is_toy
+    with pytest.raises(
+        UserError, match=r"--study \S+; for photographs train on real images: unidet"
+    ):
+        open_study(store=store)  # as `search` does, which takes no checkpoints
 
 
 def test_a_folder_of_a_study_is_one(tmp_path: Path) -> None:
