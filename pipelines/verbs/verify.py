@@ -11,6 +11,11 @@ from unidet.console.terminal import fold
 from unidet.pipelines.verbs.support.arguments import add_json, add_remote, tell
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 
+UNEXPECTED = (
+    "what is unexpected was not written by the store and may be yours: no repair touches it; move "
+    "it by hand out of store/v1, where these paths begin"
+)
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
@@ -39,6 +44,8 @@ def run(options: Namespace, compose: Compose) -> int:
         lines += [f"{problem.kind:<10} {_short(problem.path)}", *fold(problem.detail, " " * 11)]
         lines += fold(fates[problem.path], " " * 11) if problem.path in fates else []
     left = [problem for problem in findings.problems if problem.path not in fates]
+    if any(problem.kind == "unexpected" for problem in left):
+        lines += fold(UNEXPECTED, "")
     counts = f"{findings.blobs} blobs, {findings.records} records"
     lines.append(f"{counts}: {len(findings.problems)} problems")
     tell(options, {**asdict(findings), "repaired": fates}, lines)

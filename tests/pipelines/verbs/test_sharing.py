@@ -134,6 +134,21 @@ def test_what_an_import_refuses_is_named(tiny: Make, command: Command, tmp_path:
     assert "'../../value' is not a file name inside an artefact" in " ".join(text.split())
 
 
+def test_what_no_repair_touches_is_said_once_to_be_moved_by_hand(
+    tiny: Make, command: Command, store: Store
+) -> None:
+    built(tiny("stage=data"))
+    assert "by hand" not in command("verify")[1]
+    for name in ("notes.txt", "more.txt"):
+        (store.layout.blobs / name).write_text("mine")
+    for arguments in (["verify"], ["verify", "--repair"]):
+        status, text = command(*arguments)
+        assert status == 1
+        said = " ".join(text.split())
+        assert said.count("no repair touches it; move it by hand out of store/v1") == 1
+    assert (store.layout.blobs / "notes.txt").read_text() == "mine"
+
+
 def test_verify_repairs_and_says_how(
     tiny: Make, command: Command, tmp_path: Path, store: Store
 ) -> None:
