@@ -157,6 +157,19 @@ def test_content_that_was_lost_here_is_fetched_again(
     assert verify(store).problems == ()
 
 
+def test_what_is_not_pushed_for_want_of_its_content_names_the_remedy(
+    store: Store, publish: Publish, address: str
+) -> None:
+    _, rpn = chain(publish)
+    blob = store.layout.blob(rpn.files["model"].sha256)
+    blob.chmod(0o644)
+    blob.write_bytes(blob.read_bytes() + b"more")
+    (text,) = push(store, Remote(address), [rpn]).refused
+    assert text.endswith("is missing here or was altered; run: unidet verify --repair")
+    blob.unlink()
+    assert push(store, Remote(address), [rpn]).refused == [text]
+
+
 def test_fetching_marks_what_it_brings_before_it_looks(
     store: Store, publish: Publish, other: Store, address: str
 ) -> None:

@@ -74,7 +74,10 @@ def push(
     known = set(remote.keys())
     for action in chosen:
         if not store.is_complete(action):
-            moved.refused.append(f"{action.label} {action.output[:12]}: content is missing here")
+            moved.refused.append(
+                f"{action.label} {action.output[:12]}: content is missing here or was altered; "
+                f"run: unidet verify --repair"
+            )
             continue
         for sha, size in blobs_of(action).items():
             if sha in missing:
