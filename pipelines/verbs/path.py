@@ -1,4 +1,4 @@
-"""`unidet path STAGE`: where a stage's artefact lies; of several, that of the main set."""
+"""`unidet path STAGE`: where a stage's artefact lies; of several, the first."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    text = "a stage (the main set's artefact), or an artefact such as lvis_eval:lvis_v1"
+    text = (
+        "a stage (of several artefacts that of the first training set for data and "
+        "clip_embeddings, else of the first evaluation set), or one such as lvis_eval:lvis_v1"
+    )
     parser.add_argument("stage", help=text)
 
 
