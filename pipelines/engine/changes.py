@@ -48,7 +48,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Why:
-    """`state` is fresh, stale or never built; `compared` is the time of the earlier artefact.
+    """`state` is fresh, stale or not built; `compared` is the time of the earlier artefact.
 
     `accepted` is the time when its code was declared equivalent to the present one, if it differs.
     """
@@ -96,7 +96,7 @@ def _why(present: _Present, store: Store) -> Why:
         return Why(node, "fresh", present.built.finished, accepted=declared)
     earlier = _nearest(present, store)
     if earlier is None:
-        return Why(node, "never built")
+        return Why(node, "not built")
     return Why(node, "stale", earlier.finished, _changes(present, earlier, store))
 
 
@@ -269,7 +269,7 @@ def _leaves(changes: Iterable[Change]) -> Iterator[Change]:
 def lines(answer: Why) -> list[str]:
     """The answer as text."""
     if answer.compared is None:
-        return [f"{answer.node}: never built"]
+        return [f"{answer.node}: not built"]
     if answer.state == "fresh":
         fresh = [f"{answer.node}: fresh, built {moment(answer.compared)}"]
         if answer.accepted:

@@ -77,7 +77,7 @@ def _state(node: Node, config: Config, store: Store, fresh: dict[Node, Action]) 
         return State(node, "stale", "content of it is gone from the store; unidet verify names it")
     if _built_once(node, store):
         return State(node, "stale", "its configuration, inputs or code changed")
-    return State(node, "missing", "never built")
+    return State(node, "missing", "not built")
 
 
 def _waiting(node: Node, inputs: list[str], store: Store) -> State:

@@ -101,6 +101,17 @@ def test_content_that_artefacts_share_is_counted_once(
     assert fetch_all(other, Remote(address), no_use).bytes == 0
 
 
+def test_content_that_several_artefacts_need_is_refused_once(
+    store: Store, publish: Publish, other: Store, address: str, there: Layout
+) -> None:
+    data, rpn = chain(publish)
+    push(store, Remote(address), [rpn])
+    blob_there(there, data, "index").chmod(0o644)
+    blob_there(there, data, "index").write_bytes(b"wrong!")
+    (line,) = fetch_all(other, Remote(address), no_use).refused
+    assert line.endswith("its content does not have this hash; 2 artefacts need it")
+
+
 def test_pushing_again_sends_nothing(store: Store, publish: Publish, address: str) -> None:
     _, rpn = chain(publish)
     push(store, Remote(address), [rpn])

@@ -107,22 +107,20 @@ class Table:
     def fail(
         self, rows: int | Sequence[int], problem: str, kind: str = "", named: str = ""
     ) -> NoReturn:
-        """Raise a TableFault about one record, or about several with the problem of the first.
+        """Raise a TableFault about records with the problem of the first, which lists call `named`.
 
-        `kind` is the problem without what the record says, for those that say it otherwise than as
-        `is …, must`; `named` is what a list of faults calls the first, beside its place.
+        `kind`: the problem without what the record says, where that is not `is …, must`.
         """
         rows = [rows] if isinstance(rows, int) else rows
         first = self.where(rows[0])
         kind = kind or re.sub(r" is .*, must", " must", problem)
-        message, listed = f"{self.file}: {first}: {problem}", f"{first} {named}".rstrip()
-        raise TableFault(message, self.key, rows, kind, listed)
+        listed = f"{first} {named}".rstrip()
+        raise TableFault(f"{self.file}: {first}: {problem}", self.key, rows, kind, listed)
 
     def finding(self, rows: np.ndarray) -> Finding | None:
         """What a mask (N,) of records amounts to; None where it is empty."""
-        if not rows.any():
-            return None
-        return Finding(int(np.count_nonzero(rows)), self.where(int(np.argmax(rows))))
+        count = int(np.count_nonzero(rows))
+        return Finding(count, self.where(int(np.argmax(rows)))) if count else None
 
     # --- columns -------------------------------------------------------------------------------
 

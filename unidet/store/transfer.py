@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -219,14 +220,14 @@ def _own_copy(store: Store, file: StoredFile, target: os.PathLike[str]) -> bool:
 def fetch_all(store: Store, remote: Remote, use: Use, tell: Tell = _silent) -> Moved:
     """Copy all artefacts of a remote; refused ones are listed and do not stop the others, and so
     are inputs that it lacks."""
-    moved, arrived = Moved(), list[Action]()
+    moved, arrived, refused = Moved(), list[Action](), Counter[str]()
     keys, before = list(remote.keys()), remote.received
     new = {key for key in keys if not _is_here(store, key)}
     for key in keys:
         try:
             action = fetch(store, remote, key, use, tell)
         except (Refused, LaterRecord) as error:
-            moved.refused.append(str(error))
+            refused[str(error)] += 1
             continue
         if action is not None:
             moved.artefacts.append(key)
@@ -234,6 +235,10 @@ def fetch_all(store: Store, remote: Remote, use: Use, tell: Tell = _silent) -> M
                 moved.sent.append(key)
                 arrived.append(action)
     moved.bytes = remote.received - before
+    moved.refused += [
+        text if count == 1 else f"{text}; {count} artefacts need it"
+        for text, count in refused.items()
+    ]
     moved.refused += _without_record(arrived, *read_records(store))
     return moved
 

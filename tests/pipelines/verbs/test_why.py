@@ -26,7 +26,7 @@ def told(config: Config, stage: str = "roi") -> list[str]:
 
 
 def test_fresh_and_never_built(tiny: Make, code: dict[str, str]) -> None:
-    assert lines(why("roi", tiny())[0]) == ["roi: never built"]
+    assert lines(why("roi", tiny())[0]) == ["roi: not built"]
     built(tiny("stage=roi"))
     assert lines(why("roi", tiny())[0])[0].startswith("roi: fresh, built 20")
 
@@ -100,7 +100,7 @@ def test_accepted_code_is_no_reason(tiny: Make, command: Command, code: dict[str
 def test_another_set_is_nothing_to_compare_with(tiny: Make) -> None:
     built(tiny("stage=data:val"))
     (answer,) = why("data:dev", tiny())
-    assert lines(answer) == ["data[dev]: never built"]
+    assert lines(answer) == ["data[dev]: not built"]
 
 
 def test_code_names_the_modules(tiny: Make, code: dict[str, str]) -> None:
