@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from unidet.backend.importing import reason_of
+from unidet.backend import core_record, core_sources
+from unidet.backend.importing import import_jittor, reason_of
+from unidet.errors import UserError
 
 COMPILING = """
 import multiprocessing, os, signal, time
@@ -50,3 +55,18 @@ def test_a_signal_to_the_whole_group_ends_no_compiler_amid_its_work() -> None:
 )
 def test_what_jittor_says_in_a_line(said: str, told: str) -> None:
     assert reason_of(RuntimeError(said)) == told
+
+
+def test_jittors_own_exit_does_not_end_the_command_as_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a cache that was moved, Jittor builds a part anew and ends the process: status 0."""
+    (tmp_path / "jittor.py").write_text("raise SystemExit(0)")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "jittor", raising=False)
+    utils = SimpleNamespace(cache_path=tmp_path, pool_initializer=None, import_scope=None)
+    monkeypatch.setitem(sys.modules, "jittor_utils", utils)
+    monkeypatch.setattr(core_sources, "mend", lambda *_: {})
+    monkeypatch.setattr(core_record, "remembered", lambda *_: nullcontext("state"))
+    with pytest.raises(UserError, match=f"built the files of {tmp_path} anew.*again$"):
+        import_jittor(tmp_path, tmp_path, {}, tmp_path, verbose=True)

@@ -120,6 +120,11 @@ def import_jittor(
             mended = core_sources.mend(jittor_folder, home / "core")
             with core_record.remembered(home / "core.json", jittor_folder, mended) as state:
                 import jittor  # noqa: F401
+        except SystemExit:  # Jittor's, with status 0 and without a word (compiler.py:887)
+            raise UserError(
+                f"Jittor has built the files of {home} anew, as they were built in another folder "
+                "or with other options; run the same command again"
+            ) from None
         except Exception as error:
             raise UserError(
                 f"Jittor does not start: {reason_of(error)}; `unidet doctor` may tell more, "
