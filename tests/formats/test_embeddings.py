@@ -163,6 +163,16 @@ def test_embeddings_with_their_names(tmp_path: Path) -> None:
         assert "not a readable .npz file" in named_refusal(path)
 
 
+def test_names_are_one_line_each_as_in_labels(tmp_path: Path) -> None:
+    """`readlines()` keeps the line breaks: class 1 would stand on line 3 of YOLO's classes.txt."""
+    path = tmp_path / "names.npz"
+    np.savez(path, embeddings=np.ones((3, 2)), names=np.array(["cat\n", "\x1b[31mdog", "a\nb "]))
+    assert read_named_embeddings(path)[1] == ["cat", "[31mdog", "a b"]
+    np.savez(path, embeddings=np.ones((2, 2)), names=np.array(["cat", "\n"]))
+    with pytest.raises(UserError, match=r"names\.npz: name 2 is empty; write a name"):
+        read_named_embeddings(path)
+
+
 def test_an_archive_that_would_fill_the_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

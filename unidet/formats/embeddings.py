@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from unidet.errors import HEAD, UserError, not_binary, require_end
+from unidet.formats.names import plain
 from unidet.weights.read import read_npz
 
 # What numpy's reader of headers raises, which are Python literals.
@@ -36,8 +37,11 @@ def read_embeddings(path: Path, count: int | None = None) -> np.ndarray:
 def read_named_embeddings(path: Path) -> tuple[np.ndarray, list[str]]:
     """(C, D) float32 and the C names of a `.npz`, as stage `clip_embeddings` leaves it.
 
+    The names read as those of labels do: on one line, without outer spaces.
+
     Raises:
-        UserError: as `read_embeddings`; an array is missing, or a name has two embeddings.
+        UserError: as `read_embeddings`; an array is missing, a name is empty, or one has two
+            embeddings.
     """
     arrays = read_npz(path)
     for name in ("embeddings", "names"):
@@ -50,8 +54,11 @@ def read_named_embeddings(path: Path) -> tuple[np.ndarray, list[str]]:
     if names.ndim != 1 or names.dtype.kind != "U":
         raise UserError(f"{path}: its names are {names.dtype} {names.shape}, must be text (C,)")
     checked = _checked(path, vectors, len(names))
-    _require_one_each(path, checked, names.tolist())
-    return checked, names.tolist()
+    known = list(map(plain, names.tolist()))
+    if "" in known:
+        raise UserError(f"{path}: name {known.index('') + 1} is empty; write a name")
+    _require_one_each(path, checked, known)
+    return checked, known
 
 
 def _require_one_each(path: Path, vectors: np.ndarray, names: list[str]) -> None:
