@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from unidet.console.interrupt import EXIT_CODE, stop_requested
-from unidet.pipelines.engine.processes import end, end_with, process_name, unidet_command
+from unidet.pipelines.engine.processes import (
+    end,
+    end_with,
+    process_name,
+    unidet_command,
+    why_ended,
+)
 from unidet.redaction import redact_argument
 from unidet.store.disk import whole_file
 from unidet.store.lock import Owner
@@ -88,7 +94,7 @@ def run_job(folder: Path, name: str, stop: str) -> None:
     end_with(folder / LOCK, stop.removeprefix("stop-"))
     job = json.loads((folder / f"{name}.json").read_bytes())
     log, printed = folder / f"{name}.log", folder / f"{name}.out"
-    status = EXIT_CODE
+    status, said = EXIT_CODE, ""
     if not _asked_to_stop(folder / stop):
         print(f"--- {job['label']}", file=sys.stderr, flush=True)
         with log.open("wb") as errors, printed.open("wb") as output:
@@ -101,9 +107,9 @@ def run_job(folder: Path, name: str, stop: str) -> None:
                 env={**os.environ, FULL_ERROR: job["full_error"]},
             )
             status = _wait(child, log, folder / stop)
+        said = "" if status == 0 else why_ended(status, log)
     artefact = _last_line(printed) if status == 0 else ""
     hide_passwords(folder, name)
-    said = "" if status == 0 else _last_line(log).removeprefix("unidet: ")
     write_outcome(folder, name, Outcome(status, artefact, said))
 
 
@@ -136,7 +142,7 @@ def _asked_to_stop(stop: Path) -> bool:
 
 
 def _last_line(file: Path) -> str:
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.exists() else []
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
 
 

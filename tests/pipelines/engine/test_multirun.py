@@ -405,8 +405,10 @@ def test_what_a_launcher_asks_of_hydra_is_not_asked_of_a_job(
 def test_a_job_that_dies_says_why(tmp_path: Path, command: None) -> None:
     outcome = play(tmp_path, "import sys; print('unidet: no disk', file=sys.stderr); sys.exit(2)")
     assert outcome == Outcome(2, "", "no disk")
-    outcome = play(tmp_path, "import os; os.kill(os.getpid(), 9)")
-    assert outcome == Outcome(-signal.SIGKILL, "", "it said nothing")
+    killed = "import os; os.write(2, b'clip  cached'); os.kill(os.getpid(), 9)"
+    # Its last line alone would be taken for the reason.
+    said = f"a process was ended by signal 9: clip  cached (see {tmp_path / '000.log'})"
+    assert play(tmp_path, killed) == Outcome(-signal.SIGKILL, "", said)
 
 
 STOPPABLE = """
