@@ -7,6 +7,8 @@ Format: eight bytes with the length of a JSON header, the header, the tensors' b
 from __future__ import annotations
 
 import json
+from itertools import accumulate
+from operator import mul
 from pathlib import Path
 from typing import Any
 
@@ -66,5 +68,5 @@ def _read(file: Any, start: int, entry: dict[str, Any]) -> Tensor:
     data = file.read(end - begin)
     shape = tuple(entry["shape"])
     kind = _KINDS[entry["dtype"]]
-    strides = np.cumprod((1, *shape[:0:-1]), dtype=np.int64)[::-1].tolist() if shape else []
+    strides = [*accumulate((1, *shape[:0:-1]), mul)][::-1] if shape else []
     return Tensor(Storage(kind, len(data), data), 0, shape, tuple(strides), kind)
