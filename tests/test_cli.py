@@ -186,6 +186,11 @@ def test_of_two_values_none_wins_in_silence(
     assert says in err
 
 
+def test_only_what_is_required_is_called_so(capsys: pytest.CaptureFixture[str]) -> None:
+    said = "unidet: export: the following arguments are required: DIR; see: unidet export -h\n"
+    assert answer(capsys, "export") == (2, "", said)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -69,6 +69,12 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 class _Parser(ArgumentParser):
     """Bad arguments are a UserError, in one line."""
 
+    def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
+        """As in argparse, which would say of any number of arguments that they are required."""
+        if options.get("nargs") == "*":
+            options.setdefault("default", [])
+        return super().add_argument(*names, **options)
+
     def error(self, message: str) -> NoReturn:
         raise UserError(
             f"{self.prog.removeprefix('unidet ')}: {message}{self._near(message)}; "
@@ -121,8 +127,7 @@ def parser_of(name: str, verb: Verb) -> _Parser:
     verb.add_arguments(parser)
     if verb.takes_overrides:
         text = "changes the study, as in a run; see: unidet config"
-        # Without a default argparse would say that they are required.
-        parser.add_argument("overrides", nargs="*", default=[], metavar="key=value", help=text)
+        parser.add_argument("overrides", nargs="*", metavar="key=value", help=text)
     return parser
 
 
