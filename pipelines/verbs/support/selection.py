@@ -44,15 +44,25 @@ def select(what: str, config: Config, store: Store) -> list[Action]:
         return [action for action in actions.values() if action is not None]
     found = list(_candidates(what, store))
     if not found:
-        raise UserError(
-            f"{what!r} names no artefact in store {store.root}; {suggestion(what, STAGES)}give a "
-            f"stage, the path of an artefact or of a file from one, or six or more digits of a "
-            f"digest"
-        )
+        raise UserError(_unknown(what, store))
     others = sorted({one.output[:12] for one in found if one.stage == found[0].stage})
     if is_start(what) and len(others) > 1:
         raise UserError(f"{what} is the start of several digests: {', '.join(others)}; give more")
     return [found[0]]
+
+
+def _unknown(what: str, store: Store) -> str:
+    """The message for what names no artefact."""
+    meant = suggestion(what, STAGES)
+    if next(iter(store.actions()), None) is None:
+        return (
+            f"{what!r} names no artefact: nothing is stored in {store.root}; {meant}give the "
+            f"folder of a store (store.root=FOLDER), or run a stage first"
+        )
+    return (
+        f"{what!r} names no artefact in store {store.root}; {meant}give a stage, the path of an "
+        f"artefact or of a file from one, or six or more digits of a digest"
+    )
 
 
 def is_start(what: str) -> bool:

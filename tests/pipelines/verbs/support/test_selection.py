@@ -51,6 +51,15 @@ def test_what_names_nothing_is_one_line(tiny: Make, command: Command, tmp_path: 
     )
 
 
+def test_where_nothing_is_stored_it_is_said(tiny: Make, command: Command, tmp_path: Path) -> None:
+    (tmp_path / "m.json").write_text("{}")
+    for name in ("0123456789", str(tmp_path / "m.json")):
+        status, text = command("lineage", name)
+        assert status == 2
+        assert f"names no artefact: nothing is stored in {tiny().store.root}; give the" in text
+    assert "did you mean 'roi'? give the folder of a store" in command("lineage", "rio")[1]
+
+
 def test_values_that_were_others_are_named(tiny: Make, command: Command) -> None:
     built(tiny("stage=roi", "rpn.training.steps=8"))
     assert command("lineage", "roi") == (
