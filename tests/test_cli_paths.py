@@ -331,3 +331,16 @@ def _required(name: str) -> list[str]:
     actions = parser_of(name, load(name))._actions
     required = [action for action in actions if action.required]
     return [word for action in required for word in (*action.option_strings[:1], "x")]
+
+
+def test_git_ignores_what_verbs_write_into_the_current_folder() -> None:
+    """In a checkout too: what `--out` is where none is given."""
+    ignored = (Path(__file__).parents[1] / ".gitignore").read_text().split()
+    defaults = {
+        action.default
+        for name in names()
+        for action in parser_of(name, load(name))._actions
+        if "--out" in action.option_strings and action.default
+    }
+    assert {"detections", "report.html", "search.png"} <= defaults
+    assert [one for one in sorted(defaults) if not {f"/{one}", f"/{one}/"} & {*ignored}] == []
