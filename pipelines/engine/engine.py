@@ -38,7 +38,7 @@ from unidet.pipelines.engine.mpi import run_together
 from unidet.pipelines.engine.node import Node
 from unidet.pipelines.engine.processes import fill_shards
 from unidet.pipelines.engine.progress_lines import Done, Lines
-from unidet.pipelines.engine.remotes import from_remote, reaching
+from unidet.pipelines.engine.remotes import from_remote, note_no_store, reaching
 from unidet.pipelines.engine.spent import earlier_seconds, remember_seconds
 from unidet.pipelines.engine.stage import Job, Stage, Subtrees
 from unidet.pipelines.wiring.label_copy import tell_label_changes
@@ -124,6 +124,7 @@ class _Study:
     use: Use = lambda *keys: None
     done: dict[Node, Done] = field(default_factory=dict)
     checked: bool = False
+    has_looked: bool = False
 
     @property
     def built(self) -> dict[Node, Action]:
@@ -225,6 +226,9 @@ def _obtain(node: Node, study: _Study, preimage: dict[str, Any]) -> tuple[Action
         return action, "cached"
     if config.remote:
         with reaching(config.remote) as remote:
+            if not study.has_looked:
+                study.has_looked = True
+                note_no_store(remote)
             action = from_remote(remote, node, preimage, store, study.use)
         if action is not None:
             return action, "fetched"

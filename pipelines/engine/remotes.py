@@ -30,6 +30,19 @@ def reaching(url: str) -> Iterator[Remote]:
         yield remote
 
 
+def note_no_store(remote: Remote) -> None:
+    """Tell where a run finds nothing because of a mistyped address; a push may also come later.
+
+    Raises:
+        UserError: the remote cannot be reached.
+    """
+    if not remote.is_store():
+        say(
+            f"note: remote {remote.url}: no store is there, so everything is computed; correct the "
+            "address, or push to it later"
+        )
+
+
 def from_remote(
     remote: Remote, node: Node, preimage: dict[str, Any], store: Store, use: Use
 ) -> Action | None:

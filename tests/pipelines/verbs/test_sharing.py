@@ -72,6 +72,20 @@ def test_a_remote_that_cannot_be_reached_stops_a_run(tiny: Make, command: Comman
     )
 
 
+def test_a_run_notes_once_that_there_is_no_store_at_the_remote(
+    tiny: Make, command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    remote = tmp_path / "no" / "such"
+    done = built(tiny("stage=rpn", f"remote={remote}"))
+    assert {one.how for one in done.values()} == {"ran"}
+    note = f"note: remote {remote}: no store is there, so everything is computed; correct the"
+    assert capsys.readouterr().err.count(note) == 1
+    assert not remote.exists()
+    command("push", "--remote", str(remote))
+    built(tiny("stage=rpn", f"remote={remote}", elsewhere(tmp_path)))
+    assert "note: remote" not in capsys.readouterr().err
+
+
 def test_pull_makes_folders_and_fetch_does_not(
     tiny: Make, command: Command, tmp_path: Path
 ) -> None:
