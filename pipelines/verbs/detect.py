@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from unidet.console.terminal import say
+from unidet.counts import counted
 from unidet.pipelines.verbs.support.arguments import file_path, number, whole
 from unidet.pipelines.verbs.support.model import add_source, add_vocabulary
 from unidet.pipelines.verbs.support.verb import Compose, Verb
@@ -103,9 +104,8 @@ def run(options: Namespace, compose: Compose) -> int:
         return open_for_files(source, options.vocab, options.example, rules, proposals=shows)
 
     summary = detect_files(sources, open_model, wanted)
-    boxes = "1 box" if summary.boxes == 1 else f"{summary.boxes} boxes"
-    pictures = "1 image" if summary.pictures == 1 else f"{summary.pictures} images"
-    say(f"{boxes} in {pictures} -> {options.out}")
+    boxes = counted(summary.boxes, "box", "boxes")
+    say(f"{boxes} in {counted(summary.pictures, 'image')} -> {options.out}")
     if summary.pictures and not summary.boxes:
         say(_nothing_found(options.threshold))
     if summary.faults:

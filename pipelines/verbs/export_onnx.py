@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from unidet.console.terminal import say
+from unidet.counts import counted
 from unidet.pipelines.verbs.support.arguments import file_path
 from unidet.pipelines.verbs.support.model import add_source, add_vocabulary
 from unidet.pipelines.verbs.support.verb import Compose, Verb
@@ -34,7 +35,7 @@ def run(options: Namespace, compose: Compose) -> int:
     names = None if options.vocab is None else names_given(options.vocab)
     model = load(**{name: getattr(options, name) for name in ("study", *FILES, "overrides")})
     count = len(model.export_onnx(options.out, names, raw=options.raw))
-    say(f"{'1 name' if count == 1 else f'{count} names'} -> {options.out}")
+    say(f"{counted(count, 'name')} -> {options.out}")
     return 0
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from unidet.console.terminal import duration, fold, moment, printable, say, size
+from unidet.counts import counted
 from unidet.pipelines.verbs.support.arguments import add_json, add_what, file_path, tell
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 from unidet.store.disk import check_target
@@ -58,7 +59,7 @@ def lines(nodes: list[Node]) -> list[str]:
     known = [node for node in nodes if node.state != "lost"]
     total = duration(sum(node.seconds for node in known))
     weight = size(sum(node.bytes for node in known))
-    return [*found, f"together {total} of computing, {weight} in {len(known)} artefacts"]
+    return [*found, f"together {total} of computing, {weight} in {counted(len(known), 'artefact')}"]
 
 
 def _tell(node: Node, names: Mapping[str, str]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from dataclasses import asdict
 
 from unidet.console.terminal import fold
+from unidet.counts import counted
 from unidet.pipelines.verbs.support.arguments import add_json, add_remote, tell
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 
@@ -46,8 +47,8 @@ def run(options: Namespace, compose: Compose) -> int:
     left = [problem for problem in findings.problems if problem.path not in fates]
     if any(problem.kind == "unexpected" for problem in left):
         lines += fold(UNEXPECTED, "")
-    counts = f"{findings.blobs} blobs, {findings.records} records"
-    lines.append(f"{counts}: {len(findings.problems)} problems")
+    read = f"{counted(findings.blobs, 'blob')}, {counted(findings.records, 'record')}"
+    lines.append(f"{read}: {counted(len(findings.problems), 'problem')}")
     tell(options, {**asdict(findings), "repaired": fates}, lines)
     return 1 if left else 0
 

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from unidet.console.terminal import say
+from unidet.counts import counted
 from unidet.errors import UserError
 from unidet.pipelines.wiring.starting_weights import ClassOutputs
 from unidet.vocabularies.vocabulary import Entry, Known, names_by_number
@@ -86,9 +87,10 @@ def _places(names: Names, count: int, in_file: Names, is_trained_further: bool) 
 def named_outputs(in_file: Names, count: int) -> Names:
     """The names in a file of so many outputs; none, which is said, where they are of others."""
     if in_file and len(in_file) != count:
+        named = counted(len(in_file), "class", "classes")
         say(
-            f"  the weights name {len(in_file)} classes ({_some(in_file)}) and have {count} "
-            "outputs: which is which is not known, so their names are passed over"
+            f"  the weights name {named} ({_some(in_file)}) and have {counted(count, 'output')}: "
+            "which is which is not known, so their names are passed over"
         )
         return ()
     return in_file
@@ -110,22 +112,23 @@ def _by_name(names: Names, known: Names) -> Places:
 
 def kept_outputs(names: Sequence[str], count: int, in_file: Names) -> str:
     """What outputs of these names take over from weights with `count` outputs, in a line."""
-    has = f"has outputs for {count} classes"
+    has = f"has outputs for {counted(count, 'class', 'classes')}"
     known = named_outputs(in_file, count) or names_by_number(count)
     if not known and count == len(names):
         return f"{has} and no names: taken by position, as {_some(names)}"
     new = [name for name, at in zip(names, _by_name(names, known), strict=True) if at is None]
     if not new:
-        return f"{has}, those of your {len(names)} names among them"
+        return f"{has}, those of your {counted(len(names), 'name')} among them"
     kept = len(names) - len(new)
-    return f"{has}, {kept} of your {len(names)} names among them; new are {_some(new)}"
+    return f"{has}, {kept} of your {counted(len(names), 'name')} among them; new are {_some(new)}"
 
 
 def _tell(places: Places, count: int) -> None:
     new = places.count(None)
-    taken = f"{len(places) - new} outputs by name" if new < len(places) else ""
+    taken = f"{counted(len(places) - new, 'output')} by name" if new < len(places) else ""
     made = f"{new} new" if new else ""
-    say(f"  starts from weights for {count} classes: {', '.join(filter(None, (taken, made)))}")
+    start = f"starts from weights for {counted(count, 'class', 'classes')}"
+    say(f"  {start}: {', '.join(filter(None, (taken, made)))}")
 
 
 def _some(names: Names) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from unidet.console.terminal import Progress
+from unidet.counts import counted
 from unidet.data.check import (
     Faults,
     check_pictures,
@@ -53,7 +54,8 @@ class CheckedSet:
 
     def lines(self) -> Iterator[str]:
         file = f" ({self.file})" if self.file else ""
-        yield f"{self.name}{file}: {self.images} images, {self.boxes} boxes"
+        boxes = counted(self.boxes, "box", "boxes")
+        yield f"{self.name}{file}: {counted(self.images, 'image')}, {boxes}"
         yield from (f"  fault: {line}" for line in sentences(self.faults.refused))
         yield from (f"  note: {line}" for line in sentences(self.faults.noted))
 
@@ -175,14 +177,15 @@ def convert(annotations: Path, images: Path, as_format: str, target: str, out: P
         reader_of(target).write(labels, out, images)
     boxes = [box for image in labels.images for box in image.boxes]
     lost = sum(box.is_crowd for box in boxes) if target in WITHOUT_CROWDS else 0
-    line = f"{out}: {len(labels.images)} images, {len(boxes) - lost} boxes as {target}"
+    kept = counted(len(boxes) - lost, "box", "boxes")
+    line = f"{out}: {counted(len(labels.images), 'image')}, {kept} as {target}"
     notes = [f"note: {note}" for note in data.notes]
     if lost:
-        notes.append(f"note: {lost} crowds left out: {target} has none")
+        notes.append(f"note: {counted(lost, 'crowd')} left out: {target} has none")
     if outside := sum(_is_outside(box, image) for image in labels.images for box in image.boxes):
         notes.append(
-            f"note: {outside} boxes lie outside their images and are written as they are; unidet "
-            "data check names them"
+            f"note: {counted(outside, 'box', 'boxes')} outside the image, written unchanged; "
+            "unidet data check names the first"
         )
     return [*notes, line]
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from unidet.config.study import Config
 from unidet.console.terminal import fold
+from unidet.counts import counted
 from unidet.data.overlap import LabelSpace, Overlap, overlaps
 from unidet.data.readers import split_of
 from unidet.data.stats import Statistics, areas, statistics_of
@@ -84,19 +85,20 @@ def built_embeddings(config: Config) -> Embeddings:
 
 def _overlap_lines(one: str, other: str, overlap: Overlap) -> Iterator[str]:
     names = overlap.names
-    yield from fold(f"{one}, {other}: {len(names)} names in common{_some([*names])}", "")
+    yield from fold(f"{one}, {other}: {counted(len(names), 'name')} in common{_some([*names])}", "")
     if overlap.cosine is None:
         return
     pairs = [f"{name} ~ {theirs} {cosine:.2f}" for name, theirs, cosine in overlap.nearest]
     yield from fold(
         f"by embedding: cosine to the nearest name of {other} {overlap.cosine:.2f} on average; "
-        f"nearest of the {len(pairs)} others{_some(pairs)}"
+        f"nearest of the {counted(len(pairs), 'other')}{_some(pairs)}"
     )
 
 
 def _lines(name: str, entry: Statistics) -> Iterator[str]:
-    crowds = f" ({entry.crowds} crowds)" if entry.crowds else ""
-    yield f"{name}: {entry.images} images, {entry.boxes} boxes{crowds}, {len(entry.by_name)} names"
+    crowds = f" ({counted(entry.crowds, 'crowd')})" if entry.crowds else ""
+    images, boxes = counted(entry.images, "image"), counted(entry.boxes, "box", "boxes")
+    yield f"{name}: {images}, {boxes}{crowds}, {counted(len(entry.by_name), 'name')}"
     smallest, median, largest = (f"{width}x{height}" for width, height in entry.sides)
     yield f"  images {smallest} to {largest}, median {median}"
     mean, most = entry.boxes_an_image
@@ -107,7 +109,7 @@ def _lines(name: str, entry: Statistics) -> Iterator[str]:
     yield from fold(f"boxes by name{_some(shown)}")
     absent = [text for text, (boxes, _) in entry.by_name.items() if not boxes]
     if absent:
-        yield from fold(f"{len(absent)} names without a box{_some(absent)}")
+        yield from fold(f"{counted(len(absent), 'name')} without a box{_some(absent)}")
 
 
 def _some(texts: list[str]) -> str:

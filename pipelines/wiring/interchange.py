@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from unidet.config.study import Config
+from unidet.counts import counted
 from unidet.errors import UserError
 from unidet.formats.mmdet_pickles import (
     PROPOSAL_CATEGORY,
@@ -82,9 +83,9 @@ def interchange_files(
     else:
         ordered = _of_a_file(Path(source), read_order(Path(annotations)), proposals)
     _write(target, ordered)
-    kind = "proposals" if ordered.are_proposals else "detections"
-    images = len(ordered.order.image_ids)
-    return f"{destination}: {len(ordered.detections)} {kind} in {images} images"
+    kind = "proposal" if ordered.are_proposals else "detection"
+    found, images = len(ordered.detections), len(ordered.order.image_ids)
+    return f"{destination}: {counted(found, kind)} in {counted(images, 'image')}"
 
 
 def _write(target: Path, ordered: OrderedDetections) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from unidet.config.folders import STUDY
 from unidet.console.terminal import Progress, printable
+from unidet.counts import counted
 from unidet.data.check import shared_pictures
 from unidet.data.division import divide
 from unidet.data.own_data import OwnData, read_own, require_apart
@@ -184,8 +185,8 @@ def _found(data: OwnData, parts: dict[str, Document]) -> str:
     shown = [f"{name} {count}" for name, count in counts.most_common(_SHOWN_NAMES)]
     pictures = sum(len(document["images"]) for document in parts.values())
     return (
-        f"{data.format}: {pictures} images, {len(boxes)} boxes, {len(names)} names "
-        f"({_some(shown, len(names))})"
+        f"{data.format}: {counted(pictures, 'image')}, {counted(len(boxes), 'box', 'boxes')}, "
+        f"{counted(len(names), 'name')} ({_some(shown, len(names))})"
     )
 
 
@@ -198,7 +199,7 @@ def _some(texts: Sequence[str], count: int) -> str:
 def _division(data: OwnData, parts: dict[str, Document], request: Request) -> Iterator[str]:
     train, val = (len(parts[part]["images"]) for part in (TRAIN, VAL))
     how = "as the data say" if data.is_divided else f"by content and seed {request.seed}"
-    yield f"{train} images for training, {val} for evaluation, {how}"
+    yield f"{counted(train, 'image')} for training, {val} for evaluation, {how}"
     if not data.is_divided and val < round(request.evaluation * _annotated(parts)):
         yield (
             f"note: fewer for evaluation than --evaluation {request.evaluation:g} asks for: every "
@@ -206,10 +207,9 @@ def _division(data: OwnData, parts: dict[str, Document], request: Request) -> It
         )
     for part, use in ((TRAIN, "training"), (VAL, "evaluation")):
         met = {box["category_id"] for box in filter(is_object, parts[part]["annotations"])}
-        absent = [c["name"] for c in parts[part]["categories"] if c["id"] not in met]
-        if absent:
-            have = "name has" if len(absent) == 1 else "names have"
-            yield f"note: {len(absent)} {have} no box for {use}: {_some(absent, len(absent))}"
+        if absent := [c["name"] for c in parts[part]["categories"] if c["id"] not in met]:
+            have = counted(len(absent), "name has", "names have")
+            yield f"note: {have} no box for {use}: {_some(absent, len(absent))}"
 
 
 def _copies(parts: dict[str, Document], digests: dict[str, str]) -> Iterator[str]:
@@ -258,7 +258,7 @@ def _advice(request: Request, parts: dict[str, Document]) -> Iterator[str]:
     pictures = len(parts[TRAIN]["images"])
     if pictures < _FEW and request.weights is None and not request.knows_text:
         yield (
-            f"{pictures} images are few for a detector that starts from scratch: expect AP near "
+            f"{counted(pictures, 'image')}: few to train a detector from scratch, expect AP near "
             "0; --weights FILE starts from one that was trained on COCO (docs/own-data.md)"
         )
 
@@ -282,7 +282,7 @@ def study_text(
     used = f"images: {images}, vocabulary: own"
     lines = [
         "# @package _global_",
-        f"# {len(names)} names ({shown}), from labels of format {data.format}.",
+        f"# {counted(len(names), 'name')} ({shown}), from labels of format {data.format}.",
         f"# Run it, or go on with it: {_next(request)}",
         "defaults:",
         *_base(request),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from unidet.config.prepare import PreparedData, RemoteFile
 from unidet.console.terminal import Progress, say, size
+from unidet.counts import counted
 from unidet.download.archives import is_archive, staging, unpack
 from unidet.download.fetch import Expected, disk_errors, name_of, shown
 from unidet.errors import UserError, suggestion
@@ -132,8 +133,8 @@ def _add(root: Path, name: str, file: RemoteFile) -> None:
     progress.close()
     if not is_there(root, file):
         raise UserError(
-            f"{archive}: holds {count} files of {', '.join(file.leaves)}, fewer than expected; "
-            f"correct files.{name}.leaves if the archive has changed"
+            f"{archive}: holds {counted(count, 'file')} of {', '.join(file.leaves)}, fewer than "
+            f"expected; correct files.{name}.leaves if the archive has changed"
         )
     archive.unlink()
 

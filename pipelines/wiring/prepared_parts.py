@@ -9,6 +9,7 @@ from pathlib import Path
 
 from unidet.config.prepare import Part, PreparedData
 from unidet.console.terminal import Progress, say
+from unidet.counts import counted
 from unidet.data.parts import (
     Kept,
     frequencies,
@@ -69,7 +70,8 @@ def write_kept(kept: Kept, target: Path) -> None:
         raise UserError(f"{target}: would have no images; are its sources of the same data set?")
     with whole_file(target) as temporary, temporary.open("w") as out:
         write_annotations(kept, out)
-    say(f"{target}: {len(kept.images)} images, {len(kept.annotations)} annotations")
+    images, boxes = counted(len(kept.images), "image"), counted(len(kept.annotations), "annotation")
+    say(f"{target}: {images}, {boxes}")
 
 
 @contextmanager

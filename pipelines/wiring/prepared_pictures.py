@@ -8,6 +8,7 @@ from pathlib import Path
 
 from unidet.config.prepare import OpenImages, Part, Patches, PreparedData
 from unidet.console.terminal import Progress, say
+from unidet.counts import counted
 from unidet.data.images import read_size
 from unidet.data.openimages_challenge import boxed_images, challenge_part, file_name
 from unidet.data.parts import image_names, seeded_rows
@@ -44,7 +45,8 @@ def add_patches(data: PreparedData, root: Path, downloads: Path) -> Iterator[str
             with whole_file(known) as temporary:
                 temporary.write_text("".join(f"{name}\n" for name in sorted(lacks)), "utf-8")
         if lacks:
-            yield f"{archive.name}: lacks {len(lacks)} images of the part, listed in {known}"
+            lacking = counted(len(lacks), "image")
+            yield f"{archive.name}: lacks {lacking} of the part, listed in {known}"
 
 
 def _by_patch(patches: Patches, names: Sequence[str]) -> dict[str, list[str]]:
@@ -111,7 +113,8 @@ def _add_challenge(pictures: OpenImages, part: Part, root: Path, target: Path) -
     write_kept(kept, target)
     if not missing:
         return []
-    return [f"{len(missing)} images of the part are not at the server, first {min(missing)}"]
+    lacking = counted(len(missing), "image of the part is", "images of the part are")
+    return [f"{lacking} not at the server, first {min(missing)}"]
 
 
 def _fetch_all(pictures: OpenImages, folder: Path, codes: Sequence[str]) -> set[str]:

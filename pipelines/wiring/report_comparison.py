@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from unidet.counts import counted
 from unidet.errors import UserError
 from unidet.formats.embeddings import read_array
 from unidet.pipelines.engine.changes import ABSENT, text_of
@@ -64,7 +65,8 @@ def _check(reports: Sequence[Report], names: Sequence[str]) -> None:
         raise UserError(f"{len(reports)} reports; at most {len(LETTERS)} can be told apart")
     if names and (len(names) != len(reports) or len(set(names)) != len(names)):
         raise UserError(
-            f"--names: {len(names)} names for {len(reports)} reports; give each its own"
+            f"--names: {counted(len(names), 'name')} for {counted(len(reports), 'report')}; "
+            "give each its own"
         )
 
 

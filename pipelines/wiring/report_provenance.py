@@ -11,6 +11,7 @@ from pathlib import Path
 from unidet.config.folders import take_folders
 from unidet.config.study import Config
 from unidet.console.terminal import duration, moment, size
+from unidet.counts import counted
 from unidet.errors import UserError
 from unidet.pipelines.engine.changes import differences_of
 from unidet.pipelines.engine.graph import all_nodes
@@ -85,7 +86,7 @@ def provenance_of(action: Action, store: Store, compose: Compose) -> Provenance:
         hosts=list(dict.fromkeys(node.host for node in chain)),
         code=list(dict.fromkeys(_code(node) for node in chain)),
         built=moment(action.finished),
-        total=f"{total} of computing, {weight} in {len(chain)} artefacts",
+        total=f"{total} of computing, {weight} in {counted(len(chain), 'artefact')}",
     )
 
 

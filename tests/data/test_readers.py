@@ -41,7 +41,7 @@ def test_columns(content: Content, write: Write, folder: Path) -> None:
     assert counts == [(1, 1), (2, 3)]
     assert (report.images, report.boxes, report.crowds) == (3, 4, 1)
     assert report.noted["image without boxes"].first == "images[2] (id 20)"
-    assert report.lines()[0].endswith("instances.json: 3 images, 4 boxes (1 crowds)")
+    assert report.lines()[0].endswith("instances.json: 3 images, 4 boxes (1 crowd)")
 
 
 @pytest.mark.parametrize(

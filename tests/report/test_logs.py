@@ -344,7 +344,7 @@ def test_names_are_the_shortest_that_differ(paths: list[str], names: list[str] |
 def test_names_can_be_given(logs: Path) -> None:
     runs = read_runs([logs / "own.csv", logs / "detr.txt"], ["CLN", "DETR"])
     assert [run.name for run in runs] == ["CLN", "DETR"]
-    with pytest.raises(UserError, match="1 names for 2 runs"):
+    with pytest.raises(UserError, match="1 name for 2 runs"):
         read_runs([logs / "own.csv", logs / "detr.txt"], ["CLN"])
     with pytest.raises(UserError, match="given twice"):
         read_runs([logs / "own.csv", logs / "own.csv"])

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from unidet.counts import counted
 from unidet.data.image_files import image_names
 from unidet.errors import UserError
 from unidet.formats.annotations import (
@@ -70,8 +71,9 @@ class ReadReport:
 
     def lines(self) -> list[str]:
         """The report for the terminal, one fact a line."""
-        crowds = f" ({self.crowds} crowds)" if self.crowds else ""
-        head = f"{self.source}: {self.images} images, {self.boxes} boxes{crowds}"
+        crowds = f" ({counted(self.crowds, 'crowd')})" if self.crowds else ""
+        boxes = counted(self.boxes, "box", "boxes")
+        head = f"{self.source}: {counted(self.images, 'image')}, {boxes}{crowds}"
         skipped = [f"  skipped {line}" for line in sentences(self.skipped)]
         return [head, *skipped, *(f"  note: {line}" for line in sentences(self.noted))]
 

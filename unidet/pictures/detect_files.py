@@ -17,6 +17,7 @@ import numpy as np
 
 from unidet.console.interrupt import Interrupted
 from unidet.console.terminal import Progress, say
+from unidet.counts import counted
 from unidet.pictures.detections import Detections
 from unidet.pictures.journal import Journal
 from unidet.pictures.naming import Names, check_targets, name_outputs
@@ -110,7 +111,7 @@ def detect_files(
             count, sources = len(sources), numbers.known(sources)
             absent = count - len(sources)
             if absent:
-                what = "1 source is" if absent == 1 else f"{absent} sources are"
+                what = counted(absent, "source is", "sources are")
                 say(f"{what} not in {numbers.file}; passed over")
         outputs = Outputs(
             wanted.folder, journal, wanted.format, drawings=wanted.drawings, crops=wanted.crops
@@ -208,8 +209,7 @@ class _Run:
             say(f"note: {line}")
         outputs.remove_other_lists()
         if outputs.removed:
-            count = len(outputs.removed)
-            files = "1 file" if count == 1 else f"{count} files"
+            files = counted(len(outputs.removed), "file")
             say(f"{outputs.folder}: {files} of earlier runs for these images removed")
 
     def _pixels(
@@ -245,8 +245,7 @@ class _Run:
             in_turn=bool(shot.frame) or math.prod(shot.size_hw) > LARGE,
         )
         if len(self._sources) <= MOST_LISTED and not shot.frame:
-            count = "1 box" if len(detections) == 1 else f"{len(detections)} boxes"
-            say(f"{source.path}: {count}")
+            say(f"{source.path}: {counted(len(detections), 'box', 'boxes')}")
 
     def _end_videos(self, writer: WriteBehind, pending: deque[Shot]) -> None:
         """Finish videos whose frames have all been passed to the writer."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from unidet.counts import counted
 from unidet.errors import UserError
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Detections:
         height, width = self.size_hw
         texts = [f"{self.names[label]} {score:.2f}" for _, score, label in self.rows()]
         more = ["…"] if len(texts) > _SHOWN else []
-        count = f"{len(self)} box{'' if len(self) == 1 else 'es'} in {width}x{height} pixels"
+        count = f"{counted(len(self), 'box', 'boxes')} in {width}x{height} pixels"
         content = f": {', '.join(texts[:_SHOWN] + more)}" if texts else ""
         return f"Detections({count}{content})"
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from unidet.counts import counted
 from unidet.data.jpeg_data import lacks_data
 from unidet.errors import HEAD, UserError, other_kind, text_or_zeros
 from unidet.store.disk import whole_file
@@ -131,7 +132,7 @@ def _zeros_note(path: Path, missing: int) -> str:
         holed = missing
     if not holed:
         return ""
-    what = "1 frame is" if holed == 1 else f"{holed} frames are"
+    what = counted(holed, "frame is", "frames are")
     return (
         f"has stretches of zeros, as a copy that is not whole: {what} lost or not what was filmed; "
         "copy it again"

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from unidet.counts import counted
 from unidet.store import runs
 from unidet.store.disk import clear_errors, make_folder, set_aside, sync
 from unidet.store.hashing import sha256_file
@@ -140,8 +141,7 @@ def _log(store: Store, path: Path) -> str:
         set_aside(scratch / path.name, store.layout.trash)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    count = runs.blank(path)
-    lines = "1 line" if count == 1 else f"{count} lines"
+    lines = counted(runs.blank(path), "line")
     return f"{lines} emptied, a copy set aside in the trash; the other lines stay"
 
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from unidet.counts import counted
 from unidet.store import accepted, runs
 from unidet.store.disk import read_plain
 from unidet.store.hashing import sha256_file
@@ -116,7 +117,7 @@ def _unread_runs(
             where = _relative(path, store.layout.base)
             try:
                 if lines := runs.unreadable(path):
-                    count = "1 line" if len(lines) == 1 else f"{len(lines)} lines"
+                    count = counted(len(lines), "line")
                     detail = f"{count} cannot be read; gc --keep-last does not count these requests"
                     yield Problem("damaged", where, detail)
             except FileNotFoundError:

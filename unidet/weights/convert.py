@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from unidet.counts import counted
 from unidet.errors import UserError
 from unidet.store.disk import check_target
 from unidet.weights.layouts.layout import Weights, listed, to_ours
@@ -50,10 +51,13 @@ def convert_file(source: str, destination: str, layout: str | None, to: Side | N
         if left_out := written_as.left_out(weights):
             lines.append(f"left out, as it has no place there: {listed('arrays', left_out)}")
     if weights.classes and target.suffix != ".safetensors":
-        names = f"the names of its {len(weights.classes)} classes"
+        names = f"the names of its {counted(len(weights.classes), 'class', 'classes')}"
         lines.append(f"left out: {names}, which only .safetensors holds")
     whose = f"our {weights.layout.network}" if side == "ours" else written_as.name
-    return [*lines, f"{destination}: {len(written)} arrays for {whose}{_vocabularies(weights)}"]
+    return [
+        *lines,
+        f"{destination}: {counted(len(written), 'array')} for {whose}{_vocabularies(weights)}",
+    ]
 
 
 def _side(target: Path, to: Side | None) -> Side:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from unidet.config.study import Config
 from unidet.console.terminal import Progress, fold, size
+from unidet.counts import counted
 from unidet.errors import UserError
 from unidet.pipelines.engine.graph import inputs_of, needed
 from unidet.pipelines.engine.keys import find, preimage_of
@@ -106,8 +107,9 @@ def told(moved: Moved, did: str, where: str) -> list[str]:
     """A transfer for a person."""
     lines = [line for text in moved.refused for line in fold(text, "")]
     there = len(moved.artefacts) - len(moved.sent)
-    count = f"{len(moved.sent)} artefacts {did} ({size(moved.bytes)}), {there} were there already"
-    return [*lines, *fold(count, ""), *fold(where)]
+    new = f"{counted(len(moved.sent), 'artefact')} {did} ({size(moved.bytes)})"
+    known = counted(there, "was there already", "were there already")
+    return [*lines, *fold(f"{new}, {known}", ""), *fold(where)]
 
 
 def repaired(store: Store, found: Findings, remote: Remote | None) -> dict[str, str]:

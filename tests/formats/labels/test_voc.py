@@ -82,7 +82,7 @@ def test_a_name_without_a_file_is_noted(tmp_path: Path) -> None:
 
 
 def test_lists_that_share_pictures_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"share 1 images, first .*Annotations/b\.xml"):
+    with pytest.raises(UserError, match=r"share images \(1\), first .*Annotations/b\.xml"):
         read_own(year(tmp_path / "VOC", train=b"a\nb\n", val=b"b\nc\n"), tmp_path)
 
 

@@ -443,7 +443,7 @@ def test_train_and_val_of_one_folder_are_no_parts(tmp_path: Path) -> None:
 def test_pictures_that_train_and_val_share_are_refused(tmp_path: Path) -> None:
     settings = "names: [cat]\ntrain: [images/a, images/b]\nval: images/b"
     place = written(tmp_path, settings, a__1=BOX, b__2=BOX)
-    refused(place, r"train and val share 1 images, first b/2\.png; evaluation images are not")
+    refused(place, r"train and val share images \(1\), first b/2\.png; evaluation images are not")
 
 
 def test_pictures_of_test_that_val_names_are_evaluated(tmp_path: Path) -> None:

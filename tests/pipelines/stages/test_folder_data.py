@@ -261,7 +261,7 @@ def test_a_limit_keeps_the_first_annotated_images(
     assert data.split.image_ids.tolist() == [4]
     truth = json.loads(data.ground_truth.read_text())
     assert [record["image_id"] for record in truth["annotations"]] == [4]
-    assert "  coco/annotations/instances_val2017.json: 1 images" in capfd.readouterr().err
+    assert "  coco/annotations/instances_val2017.json: 1 image," in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -246,7 +246,7 @@ def test_label_spaces_are_compared_by_name(run: Run, photos: Path) -> None:
     root = f"data.root={place.parent}"
     status, said = run("data", "stats", "experiment=closed_set", root, *sets)
     assert status == 0
-    assert said.splitlines()[-1] == "one, two: 1 names in common: cat"
+    assert said.splitlines()[-1] == "one, two: 1 name in common: cat"
 
 
 @pytest.mark.parametrize("target", FORMATS)
@@ -287,7 +287,7 @@ def test_crowds_that_are_lost_are_counted(run: Run, photos: Path) -> None:
     (photos.parent / "labels/labels.json").write_text(json.dumps(content))
     out = photos.parent / "out"
     _, said = run("data", "convert", *places(photos), "--to", "yolo", "--out", out)
-    assert said == f"note: 1 crowds left out: yolo has none\n{out}: 2 images, 2 boxes as yolo\n"
+    assert said == f"note: 1 crowd left out: yolo has none\n{out}: 2 images, 2 boxes as yolo\n"
 
 
 @pytest.mark.parametrize(
@@ -421,4 +421,4 @@ def test_boxes_outside_their_images_are_converted_with_a_note(run: Run, photos: 
     (photos.parent / "labels/labels.json").write_text(json.dumps(content))
     out = photos.parent / "out"
     _, said = run("data", "convert", *places(photos), "--to", "voc", "--out", out)
-    assert "note: 1 boxes lie outside their images and are written as they are" in said
+    assert "note: 1 box outside the image, written unchanged; unidet data check" in said

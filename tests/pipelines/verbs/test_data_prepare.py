@@ -201,7 +201,7 @@ def test_what_was_seen_once_must_come_again(
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (zipped({"val2017/2.jpg": b"x"}), "holds 1 files of coco/val2017, fewer than expected"),
+        (zipped({"val2017/2.jpg": b"x"}), "holds 1 file of coco/val2017, fewer than expected"),
         (zipped({"val2017/2.jpg": b"x", "../evil": b""}), "a file outside the folder"),
         (zipped({"val2017/2.jpg": b"x" * 99})[:-30], "is cut off or damaged"),
     ],
@@ -250,7 +250,7 @@ def test_the_official_part_of_objects365(
     pictures = {path.relative_to(folder / "train").as_posix() for path in folder.rglob("*.jpg")}
     assert pictures == {names[row] for row in part[1:]}
     assert (folder / "train" / names[part[1]]).read_bytes() == b"%d" % part[1]
-    lacks = f"patch{lacking % 2}.tar.gz: lacks 1 images of the part"
+    lacks = f"patch{lacking % 2}.tar.gz: lacks 1 image of the part"
     assert lacks in capsys.readouterr().out
     asked = len(served.asked)
     assert exit_status(*command) == 0
@@ -299,7 +299,7 @@ def test_the_official_part_of_openimages(
     first = next(record for record in written["annotations"] if record["image_id"] == rows[0] + 1)
     assert (first["bbox"], first["area"], first["category_id"]) == ([10, 4, 10, 20], 200, 2)
     assert all((tmp_path / "openimages" / f"{code[0]}/{code}.jpg").is_file() for code in part[:-1])
-    assert "1 images of the part are not at the server" in capsys.readouterr().out
+    assert "1 image of the part is not at the server" in capsys.readouterr().out
 
 
 def test_lvis_shows_the_pictures_of_coco(served: Served, tmp_path: Path) -> None:

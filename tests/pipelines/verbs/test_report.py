@@ -183,7 +183,7 @@ def test_other_weights_are_a_difference_too(publish: Publish, command: Callable)
 @pytest.mark.parametrize(
     ("more", "complaint"),
     [
-        (("--names", "one"), "--names: 1 names for 2 reports; give each its own"),
+        (("--names", "one"), "--names: 1 name for 2 reports; give each its own"),
         (("--out", "page.pdf"), "page.pdf: the name must end in .html"),
     ],
 )

@@ -178,4 +178,4 @@ def test_verify_repairs_and_says_how(
     status, text = command("verify", "--repair", "--remote", remote)
     assert status == 0
     assert "brought back from" in text
-    assert command("verify") == (0, "1 blobs, 1 records: 0 problems\n")
+    assert command("verify") == (0, "1 blob, 1 record: 0 problems\n")

@@ -321,7 +321,7 @@ def refuse_shared(train: set[str], val: set[str], where: Path) -> None:
     """UserError where images are in both the training and the evaluation part."""
     if shared := sorted(train & val):
         raise UserError(
-            f"{where}: train and val share {len(shared)} images, first {shared[0]}; evaluation "
+            f"{where}: train and val share images ({len(shared)}), first {shared[0]}; evaluation "
             "images are not trained on: correct what names them"
         )
 

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import pandas as pd
 
+from unidet.counts import counted
 from unidet.errors import UserError
 from unidet.report.logs import detr, mmdet, nanodet, own
 from unidet.report.logs.log_lines import KNOWN, LogText, read_text
@@ -74,7 +75,8 @@ def read_runs(places: Sequence[str | Path], names: Sequence[str] = ()) -> list[R
     if twice:
         raise UserError(f"{twice[0]} is given twice; every run is drawn once")
     if names and (len(names) != len(paths) or len(set(names)) != len(names)):
-        raise UserError(f"{len(names)} names for {len(paths)} runs; give each run its own")
+        given = f"{counted(len(names), 'name')} for {counted(len(paths), 'run')}"
+        raise UserError(f"{given}; give each run its own")
     labels = names or short_names(paths)
     return [_read(path, name) for path, name in zip(paths, labels, strict=True)]
 
