@@ -7,6 +7,7 @@ from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from unidet.console.terminal import duration, size
+from unidet.counts import counted
 from unidet.errors import UserError
 from unidet.pipelines.verbs.support.arguments import add_json, number, tell
 from unidet.pipelines.verbs.support.verb import Compose, Verb
@@ -90,7 +91,7 @@ def preview(store: Store, max_bytes: int | None, keep_last: int | None, age: flo
     works = [] if age is None else [one for one in unfinished(store, age) if one.name not in used]
     lines = [*_lines(chosen), *_too_much(chosen, max_bytes)]
     if works:
-        lines.append(f"unfinished work of interrupted runs goes: {len(works)}")
+        lines.append(f"unfinished work of {counted(len(works), 'interrupted run')} goes")
     values = {**_values(chosen), "done": False, "unfinished": len(works)}
     return values, [*lines, "nothing was done; add --yes to do it"]
 
@@ -112,7 +113,7 @@ def clean(
     if len(dropped) < len(chosen.drops):
         lines.append(f"{len(chosen.drops) - len(dropped)} of these came into use and stay")
     if stopped:
-        lines.append(f"unfinished work of interrupted runs removed: {stopped}")
+        lines.append(f"unfinished work of {counted(stopped, 'interrupted run')} removed")
     lines.append(f"freed {size(swept.freed)}; {size(swept.trashed)} in the trash")
     if swept.trashed:
         lines.append(f"a clean-up after {duration(grace)} frees that; one with --grace 0 does now")
@@ -129,7 +130,7 @@ def _lines(chosen: Plan) -> list[str]:
     if chosen.drops[SHOWN:]:
         found.append(f"… and {len(chosen.drops) - SHOWN} more (--json names all)")
     found.append(
-        f"{len(chosen.drops)} artefacts go, {chosen.stay} stay; "
+        f"{counted(len(chosen.drops), 'artefact goes', 'artefacts go')}, {chosen.stay} stay; "
         f"content {size(chosen.before)} → {size(chosen.after)}"
     )
     if chosen.unread:

@@ -51,10 +51,10 @@ def test_gc_tells_of_unfinished_work_first(tiny: Make, command: Command, store: 
         work = store.work(f"{number}" * 64)
         (work / "checkpoint").write_bytes(b"step 7")
     text = command("gc", "--unfinished", "0")[1]
-    assert "unfinished work of interrupted runs goes: 2\n" in text
+    assert "unfinished work of 2 interrupted runs goes\n" in text
     assert len(list((store.layout.base / "work").iterdir())) == 2
     text = command("gc", "--unfinished", "0", "--yes")[1]
-    assert "unfinished work of interrupted runs removed: 2\n" in text
+    assert "unfinished work of 2 interrupted runs removed\n" in text
 
 
 def test_gc_says_when_pins_are_too_much(tiny: Make, command: Command) -> None:
