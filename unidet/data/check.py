@@ -17,6 +17,7 @@ from unidet.errors import UserError
 from unidet.formats.annotations import Annotations, annotations_of, findings
 from unidet.formats.findings import Finding, TableFault
 from unidet.formats.ground_truth import ground_truth_of
+from unidet.formats.json_text import shown
 from unidet.formats.labels.records import RecordFault
 from unidet.formats.tables import Tables
 from unidet.records import Split
@@ -94,7 +95,7 @@ def _sound_part(
         result, fault = _tried(look, path, tables)
         if not isinstance(fault, TableFault):
             break
-        known = counted.get(fault.kind, Finding(0, fault.first))
+        known = counted.get(fault.kind, Finding(0, f"{fault.first}{_name(fault, tables)}"))
         counted[fault.kind] = Finding(known.count + len(fault.rows), known.first)
         tables = _without(tables, fault)
     if (
@@ -105,6 +106,13 @@ def _sound_part(
         counted[str(fault).removeprefix(f"{path}: ")] = Finding(1, path.name)
     faults.refused |= counted
     return result, tables
+
+
+def _name(fault: TableFault, tables: Tables) -> str:
+    """The file of an image at fault, to go with its place; empty for records of other tables."""
+    table = tables[fault.key]
+    written = table.value("file_name", fault.rows[0]) if table is not None else None
+    return f" {shown(written)}" if isinstance(written, str) else ""
 
 
 def _is_emptied(tables: Tables) -> bool:

@@ -54,7 +54,6 @@ def image_names(table: Table, root: Path | None) -> tuple[tuple[str, ...], dict[
             f"no image {_end_shown(written)} below {root} ({len(rows)} of {len(table)} images are "
             f"missing); {_advice(folders, written)}",
             "its file is not in the images folder",
-            _end_shown(written),
         )
     _refuse_shared(table, names)
     return names, _moved(table, names) | _respelt(table, names)

@@ -104,23 +104,22 @@ class Table:
     def _place(self, row: int) -> str:
         return f"{self.key}[{row if self.positions is None else self.positions[row]}]"
 
-    def fail(
-        self, rows: int | Sequence[int], problem: str, kind: str = "", named: str = ""
-    ) -> NoReturn:
-        """Raise a TableFault about records with the problem of the first, which lists call `named`.
+    def fail(self, rows: int | Sequence[int], problem: str, kind: str = "") -> NoReturn:
+        """Raise a TableFault about one record, or about several with the problem of the first.
 
-        `kind`: the problem without what the record says, where that is not `is …, must`.
+        `kind` is the problem without what the record says, for those that say it otherwise than as
+        `is …, must`.
         """
         rows = [rows] if isinstance(rows, int) else rows
         first = self.where(rows[0])
         kind = kind or re.sub(r" is .*, must", " must", problem)
-        listed = f"{first} {named}".rstrip()
-        raise TableFault(f"{self.file}: {first}: {problem}", self.key, rows, kind, listed)
+        raise TableFault(f"{self.file}: {first}: {problem}", self.key, rows, kind, first)
 
     def finding(self, rows: np.ndarray) -> Finding | None:
         """What a mask (N,) of records amounts to; None where it is empty."""
-        count = int(np.count_nonzero(rows))
-        return Finding(count, self.where(int(np.argmax(rows)))) if count else None
+        if not rows.any():
+            return None
+        return Finding(int(np.count_nonzero(rows)), self.where(int(np.argmax(rows))))
 
     # --- columns -------------------------------------------------------------------------------
 
