@@ -84,6 +84,7 @@ def is_lost(layout: Layout, mark: Pin) -> bool:
 def _read(path: Path) -> Pin:
     try:
         mark = parse_record(Pin, read_plain(path))
-        return replace(mark, command=redact_command(mark.command))  # which the first were not
+        # Its name is what protects. The commands of the first pins contain passwords.
+        return replace(mark, key=path.name, command=redact_command(mark.command))
     except (OSError, ValueError):
         return Pin(path.name, "", "", "", "", "")

@@ -36,6 +36,22 @@ def test_a_damaged_pin_is_listed_and_taken_away(tiny: Make, command: Command, st
     assert command("pin") == (0, "nothing is pinned\n")
 
 
+def test_a_pin_that_holds_another_key_protects_by_its_name(
+    tiny: Make, command: Command, store: Store
+) -> None:
+    """Else it would protect nothing, and `gc` would not say so."""
+    rpn = built(tiny("stage=rpn"))["rpn"].action
+    command("pin", "rpn")
+    lost = "0" * 64
+    store.layout.pin(rpn.key).rename(store.layout.pin(lost))
+    remedy = f"unidet unpin {lost[:12]}"
+    assert f"gone; run: {remedy}\n" in command("pin")[1]
+    status, text = command("gc", "--keep-last", "0")
+    assert (status, remedy in text) == (2, True)
+    assert command(*remedy.split()[1:])[0] == 0
+    assert command("gc", "--keep-last", "0")[0] == 0
+
+
 def test_pins_are_listed_and_taken_away(tiny: Make, command: Command, answer: Answer) -> None:
     rpn = built(tiny("stage=rpn"))["rpn"].action
     assert command("pin") == (0, "nothing is pinned\n")
