@@ -90,8 +90,21 @@ def test_a_damaged_one_is_set_aside_and_the_one_before_is_used(
     assert (folder / f"{FILE}.damaged").read_bytes() == damaged
     (line,) = capsys.readouterr().err.splitlines()
     assert f"{FILE}.damaged: a damaged checkpoint (" in line
+    assert line.endswith("; continuing from the one before")
     save_checkpoint(folder, 14, *network(14.0), None)
     assert restored(folder)[:2] == (14, 14.0)
+
+
+@pytest.mark.parametrize("before", ["damaged", "none"])
+def test_it_is_said_where_training_starts_again(
+    folder: Path, before: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / FILE).write_bytes(b"")
+    (folder / PREVIOUS).write_bytes(b"")
+    if before == "none":
+        (folder / PREVIOUS).unlink()
+    assert restored(folder)[0] == 0
+    assert capsys.readouterr().err.splitlines()[-1].endswith("; starting again")
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])

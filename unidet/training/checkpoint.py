@@ -108,7 +108,9 @@ def _usable(path: Path) -> dict[str, np.ndarray] | None:
                 remove(aside)
             path.replace(aside)
         if ranks.rank() == 0:
-            say(f"  {aside}: a damaged checkpoint ({error}); continuing from the previous state")
+            before = path.name == FILE and (path.parent / PREVIOUS).exists()
+            then = "continuing from the one before" if before else "starting again"
+            say(f"  {aside}: a damaged checkpoint ({error}); {then}")
         return None
     return arrays
 
