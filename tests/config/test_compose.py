@@ -272,6 +272,11 @@ def test_what_proposes_together_is_said_rightly(overrides: list[str], says: str)
             "- closed_ste",
             "experiment/study: its defaults name 'closed_ste', which is no page; did ",
         ),
+        ("- nogroup/page", "its defaults name 'experiment/nogroup/page', but there is no such group"),
+        *(
+            (f"- {address}", "study: its defaults name an address, which is no page; values stand ")
+            for address in ("sftp://u:s3cret@h/x", "https://s3cret@h/x", "u:s3cret@h:/x")
+        ),
         (
             "- optioal closed_set",
             "its defaults name 'optioal closed_set', which is no page; did you mean 'closed_set'? "
@@ -301,3 +306,4 @@ def test_a_wrong_line_of_a_list_of_defaults_is_answered_with_the_right_one(
     message = refusal(f"hydra.searchpath=[{tmp_path}]", "experiment=study")
     assert says in message
     assert "search path" not in message
+    assert "s3cret" not in message
