@@ -272,7 +272,10 @@ def test_what_proposes_together_is_said_rightly(overrides: list[str], says: str)
             "- closed_ste",
             "experiment/study: its defaults name 'closed_ste', which is no page; did ",
         ),
-        ("- nogroup/page", "its defaults name 'experiment/nogroup/page', but there is no such group"),
+        (
+            "- nogroup/page",
+            "its defaults name 'experiment/nogroup/page', but there is no such group",
+        ),
         *(
             (f"- {address}", "study: its defaults name an address, which is no page; values stand ")
             for address in ("sftp://u:s3cret@h/x", "https://s3cret@h/x", "u:s3cret@h:/x")

@@ -330,22 +330,35 @@ def refused(other: Store, address: str, key: str) -> str:
     return text
 
 
-@pytest.mark.parametrize("wrong", [b"Weights" * 1000, b"weights" * 2000, b"short"])
-def test_content_with_another_hash(
-    other: Store, address: str, there: Layout, pushed: Action, wrong: bytes
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (b"Weights" * 1000, "its content does not have this hash"),
+        (b"weights" * 2000, "it has 14000 bytes; a record says 7000"),
+        (b"short", "it has 5 bytes; a record says 7000"),
+    ],
+)
+def test_content_with_another_hash_or_size(
+    other: Store, address: str, there: Layout, pushed: Action, wrong: bytes, says: str
 ) -> None:
     blob_there(there, pushed).write_bytes(wrong)
     text = refused(other, address, pushed.key)
-    assert f"{pushed.files['model'].sha256}: its content does not have this hash" in text
+    assert f"{pushed.files['model'].sha256}: {says}" in text
     names = {path.name for path in other.layout.blobs.glob("??/*")}
     assert pushed.files["model"].sha256 not in names
     assert list((other.layout.base / "work").iterdir()) == []
 
 
 def test_content_that_is_too_long_is_not_read_to_its_end(
-    address: str, there: Layout, pushed: Action, tmp_path: Path
+    address: str,
+    there: Layout,
+    pushed: Action,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """It has grown since its size was asked for."""
     blob_there(there, pushed).write_bytes(b"w" * 5_000_000)
+    monkeypatch.setattr(Remote, "_size", lambda self, path: pushed.files["model"].size)
     pieces: list[int] = []
     with pytest.raises(Refused, match="does not have this hash"):
         Remote(address).download(pushed.files["model"], tmp_path / "target", pieces.append)

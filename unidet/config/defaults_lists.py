@@ -18,7 +18,9 @@ def defaults_fault(message: str, known_in: Callable[[str], list[str]]) -> str:
     if absent := re.match(r"In '([^']+)': Could not load '([^']+)'", message):
         where, (group, _, name) = absent[1], absent[2].rpartition("/")
         if ":" in absent[2]:  # an address up to its @: its password would not be seen to be one
-            return f"{where}: its defaults name an address, which is no page; values stand below them"
+            return (
+                f"{where}: its defaults name an address, which is no page; values stand below them"
+            )
         known = [page for page in known_in(group) if page != where.rpartition("/")[2]]
         if not known:
             return f"{where}: its defaults name {absent[2]!r}, but there is no such group of pages"

@@ -108,13 +108,12 @@ class Remote:
         size = self._size(path)
         if size is None:
             raise self._refused(path, "the content that a record names is missing")
+        if size != file.size:  # either may be wrong
+            raise self._refused(path, f"it has {size} bytes; a record says {file.size}")
         try:
             self._copy(path, target, file.size, progress)
             if sha256_file(target) != file.sha256:
                 raise self._refused(path, "its content does not have this hash")
-            found = target.stat().st_size
-            if found != file.size:
-                raise self._refused(path, f"it has {found} bytes; a record says {file.size}")
         except BaseException:
             target.unlink(missing_ok=True)
             raise
