@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -363,6 +364,17 @@ def test_content_that_is_too_long_is_not_read_to_its_end(
     with pytest.raises(Refused, match="does not have this hash"):
         Remote(address).download(pushed.files["model"], tmp_path / "target", pieces.append)
     assert sum(pieces) == 7001
+    assert not (tmp_path / "target").exists()
+
+
+def test_content_of_another_size_than_the_server_tells(
+    address: str, pushed: Action, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its hash is right, and the record gives the size that the server tells."""
+    file = replace(pushed.files["model"], size=8000)
+    monkeypatch.setattr(Remote, "_size", lambda self, path: file.size)
+    with pytest.raises(Refused, match="it has 7000 bytes; a record says 8000"):
+        Remote(address).download(file, tmp_path / "target")
     assert not (tmp_path / "target").exists()
 
 

@@ -109,11 +109,13 @@ class Remote:
         if size is None:
             raise self._refused(path, "the content that a record names is missing")
         if size != file.size:  # either may be wrong
-            raise self._refused(path, f"it has {size} bytes; a record says {file.size}")
+            raise self._wrong_size(path, size, file)
         try:
             self._copy(path, target, file.size, progress)
             if sha256_file(target) != file.sha256:
                 raise self._refused(path, "its content does not have this hash")
+            if (found := target.stat().st_size) != file.size:  # the server has told another
+                raise self._wrong_size(path, found, file)
         except BaseException:
             target.unlink(missing_ok=True)
             raise
@@ -294,6 +296,9 @@ class Remote:
             if test(mode):
                 return kind, int(state.st_size or 0)
         return ("link" if stat.S_ISLNK(mode) else "other"), 0
+
+    def _wrong_size(self, path: Path, found: int, file: StoredFile) -> Refused:
+        return self._refused(path, f"it has {found} bytes; a record says {file.size}")
 
     def _refused(self, path: Path, why: str) -> Refused:
         shown = (
