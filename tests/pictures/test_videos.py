@@ -231,6 +231,17 @@ def test_no_video(tmp_path: Path) -> None:
             next(read_frames(path))
 
 
+def test_bytes_of_a_damaged_video_do_not_reach_the_terminal(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """OpenCV's own reader of AVI, which is not asked, tells which four bytes it has found."""
+    path = tmp_path / "x.avi"
+    path.write_bytes(b"RIFF\0\1\0\0AVI LIST\x64\0\0\0\x1b[2J" + bytes(3000))
+    with pytest.raises(UserError, match=r"is no video that OpenCV reads$"):
+        next(read_frames(path))
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_video_without_its_end_is_cut_short(tmp_path: Path) -> None:
     """An MP4's index stands behind its frames, and goes first where a copy breaks off."""
     path = tmp_path / "x.mp4"

@@ -232,7 +232,8 @@ def _opencv() -> Any:
 def _opened(path: Path) -> Iterator[Any]:
     """Open a video with rotation enabled, which OpenCV 4.11 does not do by default."""
     cv2 = _opencv()
-    capture = cv2.VideoCapture(str(path))
+    # By FFmpeg alone: the reader of AVI that OpenCV tries next prints bytes of a damaged file raw.
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     try:
         _require_opened(path, capture.isOpened())
         capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
