@@ -9,7 +9,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from unidet.console.terminal import say
+from unidet.console.terminal import printable, say
 from unidet.errors import UserError
 from unidet.pipelines.verbs.support.arguments import file_path, whole
 from unidet.pipelines.verbs.support.verb import Compose, Verb
@@ -215,7 +215,7 @@ def _print(metrics: dict[str, dict[str, float]]) -> None:
 
     if len(metrics) > 1:
         for column, name in enumerate(metrics, 1):
-            print(f"[{column}] {name}")
+            print(printable(f"[{column}] {name}"))
         print(" " * 10 + "".join(f" {f'[{column}]':>6}" for column in range(1, len(metrics) + 1)))
     for key in next(iter(metrics.values())):
         values = (row[key] for row in metrics.values())

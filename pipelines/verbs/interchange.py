@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from unidet.console.terminal import printable
 from unidet.pipelines.verbs.support.arguments import file_path
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 
@@ -26,7 +27,7 @@ def run(options: Namespace, compose: Compose) -> int:
 
     values = vars(options)
     overrides = values.pop("overrides")
-    print(interchange_files(**values, study=lambda: compose(overrides)))
+    print(printable(interchange_files(**values, study=lambda: compose(overrides))))
     return 0
 
 

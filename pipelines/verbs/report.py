@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from unidet.console.terminal import size
+from unidet.console.terminal import printable, size
 from unidet.errors import UserError
 from unidet.pipelines.verbs.support.arguments import WHAT, file_path
 from unidet.pipelines.verbs.support.verb import Compose, Verb
@@ -43,7 +43,7 @@ def run(options: Namespace, compose: Compose) -> int:
         page = comparison_of(reports, compose, options.names)
     with whole_file(target) as partial:
         partial.write_text(page, encoding="utf-8")
-    print(f"{target}, {size(target.stat().st_size)}")
+    print(printable(f"{target}, {size(target.stat().st_size)}"))
     return 0
 
 

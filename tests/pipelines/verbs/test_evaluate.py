@@ -126,6 +126,13 @@ def test_fixed_ap_of_several_files_side_by_side(capsys: pytest.CaptureFixture[st
     assert metrics["results.json"]["AP_fixed"] == pytest.approx(51 / 101)
 
 
+def test_names_of_files_do_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    copy = Path("\x1b[2J.json")
+    copy.write_bytes(Path("results.json").read_bytes())
+    assert exit_status("evaluate", "truth.json", "results.json", str(copy), "--style=coco") == 0
+    assert capsys.readouterr().out.splitlines()[:2] == ["[1] results.json", "[2] ?[2J.json"]
+
+
 def test_fixed_ap_is_of_lvis(capsys: pytest.CaptureFixture[str]) -> None:
     options = ("truth.json", "results.json", "--style=coco", "--max-detections-per-category=9")
     assert "fixed AP is defined for --style lvis" in complaint_of("evaluate", capsys, *options)

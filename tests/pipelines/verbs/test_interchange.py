@@ -71,6 +71,14 @@ def test_proposals_to_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert records[2] == {"image_id": 20, "category_id": 1, "bbox": [5, 5, 1, 2], "score": 0.5}
 
 
+def test_names_of_files_do_not_steer_the_terminal(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dump("p.pkl", PROPOSALS)
+    assert run("p.pkl", "\x1b[2J.json", "--annotations", "gt.json") == 0
+    assert capsys.readouterr().out == "?[2J.json: 3 proposals in 3 images\n"
+
+
 def test_results_to_json(folder: Path) -> None:
     dump("r.pkl", RESULTS)
     assert run("r.pkl", "r.json", "--annotations", "gt.json") == 0

@@ -112,6 +112,8 @@ def test_a_page_that_was_written_is_known_again(
 ) -> None:
     """Under any name; a comparison, a page of another store and other files are called so."""
     digits = [publish(0.3 * seed, seed=seed).output[:12] for seed in (0, 1)]
+    status, text = command("report", digits[0], "--out", "\x1b[2J.html")
+    assert (status, text[:9]) == (0, "?[2J.html")
     assert command("report", digits[0], "--out", "r.html")[0] == 0
     assert command("report", "r.html", "--out", "again.html")[0] == 0
     assert Path("again.html").read_bytes() == Path("r.html").read_bytes()
