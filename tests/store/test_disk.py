@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from unidet.errors import UserError
-from unidet.store.disk import check_folder, check_target, make_folder, whole_file
+from unidet.store.disk import check_folder, check_target, clear_errors, make_folder, whole_file
 from unidet.store.walking import files_below
 
 
@@ -136,6 +136,15 @@ def test_a_link_stays_a_link_and_a_pipe_a_pipe(tmp_path: Path) -> None:
     assert os.read(reader, 9) == b"new"
     os.close(reader)
     assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_file_in_place_of_a_folder_is_named_itself(tmp_path: Path) -> None:
+    (tmp_path / "actions").touch()
+    with (
+        pytest.raises(UserError, match=r"belongs; move it elsewhere \(.*/actions\)$"),
+        clear_errors(tmp_path),
+    ):
+        (tmp_path / "actions" / "ab" / "record.json").read_bytes()
 
 
 def test_a_place_is_looked_at_before_long_work(tmp_path: Path) -> None:

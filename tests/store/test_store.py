@@ -318,6 +318,15 @@ def test_a_record_that_could_not_be_read_again_is_not_published(store: Store) ->
 # --- work and drafts ---------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("place", ["", "below"])
+def test_a_file_in_place_of_work_is_none(store: Store, place: str) -> None:
+    key = key_of({"schema": 1, "stage": "rpn", "config": {}})
+    odd = store.layout.work(key) if place else store.layout.work(key).parent
+    odd.parent.mkdir(parents=True, exist_ok=True)
+    odd.write_text("of someone")
+    assert not store.has_work(key)
+
+
 def test_work_is_kept_until_the_key_is_published(store: Store, publish: Publish) -> None:
     key = key_of({"schema": 1, "stage": "rpn", "config": {}})
     assert not store.has_work(key)

@@ -46,7 +46,10 @@ def clear_errors(root: Path) -> Iterator[None]:
         if error.errno is None:  # raised by Python code, not by the disk
             raise
         reason = _REASONS.get(error.errno, f"cannot be used: {error.strerror}")
-        raise UserError(f"store {root} {reason} ({error.filename or error.strerror})") from error
+        where = error.filename
+        if where and error.errno == errno.ENOTDIR:  # tells of what should lie below that file
+            where = next(place for place in (where, *Path(where).parents) if os.path.lexists(place))
+        raise UserError(f"store {root} {reason} ({where or error.strerror})") from error
 
 
 def read_plain(path: Path, most: int | None = MOST_BYTES) -> bytes:

@@ -192,7 +192,7 @@ class Store:
 
     def has_work(self, key: str) -> bool:
         """Whether an earlier run of this key left files to resume from."""
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, NotADirectoryError):
             return bool(os.listdir(self.layout.work(key)))
         return False
 
