@@ -266,6 +266,10 @@ def test_a_sweep_of_nothing_is_one_line(capsys: pytest.CaptureFixture[str], argu
             "OSError(errno.EISDIR, 'Is a directory', '/d/x.draft', None, '/d/x')",
             "/d/x: Is a directory",
         ),
+        (
+            "OSError(errno.ENOTDIR, 'Not a directory', '/dev/null/pins/x')",
+            "/dev/null is not a folder, where one belongs; move it elsewhere\n",
+        ),
         ("ConnectionResetError('gone away')", "gone away"),
         ("BrokenPipeError(errno.EPIPE, 'Broken pipe')", "Broken pipe"),
         ("'root: gr\\udcf6n/x'.encode()", r"'root: gr\udcf6n/x': holds a name that is not text in"),

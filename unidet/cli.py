@@ -26,7 +26,7 @@ from unidet.console.interrupt import (
     stop_file,
     stop_requested,
 )
-from unidet.errors import Malformed, UserError, suggestion
+from unidet.errors import Malformed, UserError, in_the_way, suggestion
 from unidet.pipelines.verbs.support import arguments as verb_arguments
 from unidet.pipelines.verbs.support.verb import load, names
 from unidet.redaction import redact
@@ -156,6 +156,8 @@ def _reason(error: OSError) -> str:
     """The message of an operating system error: where, what, and what helps."""
     if error.errno == errno.ENOENT and not error.filename and _is_nowhere():
         return "the folder that this command was started in is gone: change into another"
+    if error.errno == errno.ENOTDIR and error.filename:
+        return f"{in_the_way(error.filename)} is not a folder, where one belongs; move it elsewhere"
     moved_to = error.filename2 if error.errno == errno.EISDIR else None  # where a folder is
     name = moved_to or error.filename
     where = f"{name}: " if name else ""

@@ -108,6 +108,12 @@ def absence(path: Path) -> str:
     return "is not a file" if path.exists() else "does not exist"
 
 
+def in_the_way(path: str) -> Path:
+    """The file that stands where a folder on the way to `path` belongs; of a path without one, its
+    nearest part that exists."""
+    return next(place for place in (Path(path), *Path(path).parents) if os.path.lexists(place))
+
+
 def require_end(path: Path | str) -> None:
     """OSError where a path is missing or is a pipe, socket or device, which may have no end."""
     mode = os.stat(path).st_mode

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from itertools import takewhile
 from pathlib import Path
 
-from unidet.errors import UserError
+from unidet.errors import UserError, in_the_way
 from unidet.store.hashing import naming, sha256_bytes
 from unidet.store.walking import unopened
 
@@ -46,10 +46,10 @@ def clear_errors(root: Path) -> Iterator[None]:
         if error.errno is None:  # raised by Python code, not by the disk
             raise
         reason = _REASONS.get(error.errno, f"cannot be used: {error.strerror}")
-        where = error.filename
-        if where and error.errno == errno.ENOTDIR:  # tells of what should lie below that file
-            where = next(place for place in (where, *Path(where).parents) if os.path.lexists(place))
-        raise UserError(f"store {root} {reason} ({where or error.strerror})") from error
+        where = error.filename or error.strerror
+        if error.errno == errno.ENOTDIR and error.filename:
+            where = in_the_way(error.filename)
+        raise UserError(f"store {root} {reason} ({where})") from error
 
 
 def read_plain(path: Path, most: int | None = MOST_BYTES) -> bytes:
