@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import Any
 
 from unidet.config.study import Config
@@ -120,7 +120,7 @@ def _present(target: str, config: Config, store: Store) -> dict[Node, _Present]:
 def _nearest(present: _Present, store: Store) -> Action | None:
     """The earlier action of the same set with the fewest differences, the newest of equals."""
     mine = (a for a in store.actions(present.node.stage) if a.name == present.node.name)
-    recent = list(itertools.islice(mine, COMPARED))
+    recent = list(islice(mine, COMPARED))
     distances: dict[tuple[Node, str], int] = {}
     return min(recent, key=lambda one: _distance(present, one, store, distances), default=None)
 
@@ -135,8 +135,8 @@ def _distance(
         inputs = earlier.preimage.get("inputs", {})
         count = len(_own_changes(present, earlier))
         for name, output in present.preimage["inputs"].items():
-            before = _input_of(earlier, name, store)
-            if output is not None or before is None:
+            before = _input_of(earlier, name, store) if output is None else None
+            if before is None:
                 count += inputs.get(name) != output
             else:
                 count += _distance(present.inputs[name], before, store, known)
@@ -286,7 +286,7 @@ def _told(changes: Iterable[Change]) -> Iterator[str]:
     for change in changes:
         if not change.causes:
             yield _leaf(change)
-        for node, text in (pair for cause in change.causes for pair in _causes(cause)):
+        for node, text in chain.from_iterable(map(_causes, change.causes)):
             reached.setdefault(text, (change.name, {}))[1][node] = None
     for text, (name, nodes) in reached.items():
         first, *others = nodes
@@ -309,8 +309,11 @@ def _causes(change: Change) -> Iterator[tuple[str, str]]:
 
 def _leaf(change: Change) -> str:
     if change.kind == "input":
-        ends = {ABSENT: "is new"}.get(change.old, "is not built any more")
-        return f"input {change.name} {'is no longer read' if change.new == ABSENT else ends}"
+        if change.new == ABSENT:
+            return f"input {change.name} is no longer read"
+        return (
+            f"input {change.name} {'is new' if change.old == ABSENT else 'is not built any more'}"
+        )
     if change.kind == "content":
         return "content missing, or made again with another result"
     if change.kind == "code":
