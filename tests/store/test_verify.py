@@ -71,6 +71,14 @@ def test_what_the_disk_gives_no_more_is_named_and_the_rest_is_read(
     assert len(list(store.layout.trash.glob(f"{blob.name}.*"))) == 1
 
 
+def test_a_pin_without_a_digest_as_its_name(store: Store, publish: Publish) -> None:
+    action = publish({"a": b"one"})
+    pins.pin(store.layout, action)
+    assert kinds(store) == []
+    (store.layout.pins / action.output[:12]).touch()  # made by hand: it protects nothing
+    assert kinds(store) == [("unexpected", action.output[:12])]
+
+
 def test_what_goes_while_it_is_read_is_no_problem(
     store: Store, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ from unidet.store import accepted, runs
 from unidet.store.disk import read_plain
 from unidet.store.hashing import sha256_file
 from unidet.store.ingest import has_blob
-from unidet.store.paths import check_digest
+from unidet.store.paths import check_digest, is_digest
 from unidet.store.places import linked_folders, no_folders
 from unidet.store.record import Action, LaterFormat, record_of
 from unidet.store.store import Store
@@ -184,9 +184,12 @@ def _odd(base: Path, groups: list[str], unlisted: Callable[[OSError], None]) -> 
                 yield Problem(_kind(path, where), where, f"a {what}, where none belongs")
             for name in names if group not in ("actions", "blobs") else ():
                 path = Path(place, name)
+                where = _relative(path, base)
                 with suppress(FileNotFoundError):  # files of other processes come and go
                     if not stat.S_ISREG(path.lstat().st_mode):
-                        yield Problem("unexpected", _relative(path, base), "not a plain file")
+                        yield Problem("unexpected", where, "not a plain file")
+                    elif where.startswith("refs/pins/") and not is_digest(name):
+                        yield Problem("unexpected", where, "its name is no digest: no pin")
 
 
 def _kind(folder: Path, where: str) -> str:
