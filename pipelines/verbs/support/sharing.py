@@ -93,7 +93,10 @@ def bring_stages(
             here = find(preimage, store)
             action = here or from_remote(remote, node, preimage, store, use)
             if action is None:
-                moved.refused.append(f"{node}: not at the remote")
+                moved.refused.append(
+                    f"{node}: not at the remote for these settings, data and code; unidet fetch "
+                    f"--all brings all it has, with which unidet why {node.stage} compares"
+                )
                 continue
             fresh[node] = action
             moved.artefacts.append(action.key)

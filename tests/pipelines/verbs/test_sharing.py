@@ -100,7 +100,23 @@ def test_pull_makes_folders_and_fetch_does_not(
     status, text = command("pull", "roi", "--remote", remote, elsewhere(tmp_path))
     assert status == 1
     assert "proposals: not at the remote" in text
+    assert "unidet why proposals" in " ".join(text.split())
     assert "roi: an input of it is nowhere" in text
+
+
+def test_why_compares_with_what_others_made_elsewhere(
+    tiny: Make, command: Command, tmp_path: Path
+) -> None:
+    """What `fetch` says to do where a remote lacks an artefact leads to the reason."""
+    remote = str(tmp_path / "remote")
+    built(tiny("stage=rpn"))
+    command("push", "--remote", remote)
+    mine = ("rpn.training.steps=7", elsewhere(tmp_path))
+    assert command("fetch", "rpn", "--remote", remote, *mine)[0] == 1
+    assert command("fetch", "--all", "--remote", remote, *mine)[0] == 0
+    status, text = command("why", "rpn", *mine)
+    assert status == 0
+    assert "rpn.training.steps" in text
 
 
 def test_pull_brings_stages_beside_the_report_too(
