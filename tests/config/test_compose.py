@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -230,6 +231,27 @@ def test_what_is_recorded_is_text() -> None:
 def test_recorded_values_are_checked_too() -> None:
     with pytest.raises(UserError, match=r"^detection: unknown key 'nns'|^detection\.nns"):
         compose([], {"detection": {**RECORDED["detection"], "nns": 1}})
+
+
+TRAINED = ("clip", "end2end", "finetune", "roi", "rpn")
+
+
+@pytest.mark.parametrize(
+    ("override", "meant"),
+    [
+        ("steps=100", " or ".join(f"{name}.training.steps" for name in TRAINED)),
+        ("roi.steps=100", "roi.training.steps"),
+        ("rpn.training.momentum=0.9", "rpn.training.optimizer.momentum"),
+        ("images_per_shard=4", "lvis_raw.images_per_shard or proposals.images_per_shard"),
+    ],
+)
+def test_a_key_whose_first_parts_are_left_out_is_answered_with_whole_ones(
+    override: str, meant: str
+) -> None:
+    key = override.partition("=")[0]
+    line = f"{key}: unknown key {key.split('.')[-1]!r}; did you mean {meant}?"
+    with pytest.raises(UserError, match=f"^{re.escape(line)}"):
+        compose([override])
 
 
 def test_networks_that_propose_together_are_pages_with_values_of_their_own() -> None:

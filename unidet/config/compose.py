@@ -178,7 +178,7 @@ def explain(
         if unknown[1] in known_keys:  # no page gives it a value
             name = unknown[1]
             return f"{name}: takes no value itself; single values are given like {name}.key=value"
-        return unknown_key([unknown[1]], known_keys)
+        return unknown_key(schema, [unknown[1]], known_keys)
     absent = re.match(r"Could not delete from config\. '([^']+)' does not exist", message)
     if absent:
         return (

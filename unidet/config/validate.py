@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_type_hints
+from types import UnionType
+from typing import TYPE_CHECKING, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from unidet.config.study import Config
 from unidet.errors import UserError, suggestion
@@ -69,7 +70,7 @@ def _line(schema: type, problem: Mapping[str, Any]) -> str:
     *path, last = problem["loc"]
     holder, keys = _walk(schema, path)
     if problem["type"] == "unexpected_keyword_argument":
-        return unknown_key([*keys, str(last)], [item.name for item in fields(holder)])
+        return unknown_key(schema, [*keys, str(last)], [item.name for item in fields(holder)])
     if problem["type"] in ("missing", "missing_argument"):
         allowed = get_args(_hints_of(holder).get(str(last)))
         choice = f"; it is one of {', '.join(map(str, allowed))}" if allowed else ""
@@ -101,12 +102,26 @@ def _hint(key: str, problem: Mapping[str, Any]) -> str:
     return ""
 
 
-def unknown_key(keys: list[str], known: list[str]) -> str:
-    """The message about a dotted key whose last part is not in `known`."""
+def unknown_key(schema: type, keys: list[str], known: list[str]) -> str:
+    """The message about a dotted key of a schema whose last part is not in `known`.
+
+    Keys further below that end in this part are meant more likely than words that look alike.
+    """
     *above, wrong = keys
+    message = f"{'.'.join(keys)}: unknown key {wrong!r}; "
+    below = (path for path in _keys(schema) if path[-1] == wrong and path[: len(above)] == above)
+    if meant := sorted({".".join(path) for path in below}):
+        return f"{message}did you mean {' or '.join(meant)}?"
     where = ".".join(above) or "the configuration"
-    hint = suggestion(wrong, known)
-    return f"{'.'.join(keys)}: unknown key {wrong!r}; {hint}{where} has {', '.join(known)}"
+    return f"{message}{suggestion(wrong, known)}{where} has {', '.join(known)}"
+
+
+def _keys(holder: Any) -> Iterator[list[str]]:
+    """All dotted keys of a schema, with those of every variant of its unions."""
+    for name, hint in _hints_of(holder).items():
+        yield [name]
+        for kind in get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,):
+            yield from ([name, *path] for path in _keys(kind))
 
 
 def _walk(schema: type, path: list[str | int]) -> tuple[Any, list[str]]:
