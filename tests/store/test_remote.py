@@ -102,6 +102,24 @@ def test_content_that_artefacts_share_is_counted_once(
     assert fetch_all(other, Remote(address), no_use).bytes == 0
 
 
+def test_a_place_without_hard_links_is_told_before_anything_is_fetched(
+    store: Store, publish: Publish, other: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not after hours, by the first file that arrived and cannot be linked to its place."""
+    action = publish(FILES)
+    remote = Remote(str(tmp_path / "remote"))
+    push(store, remote, [action])
+
+    def failing(*_: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", failing)
+    with pytest.raises(UserError, match="is on a file system without hard links"):
+        fetch(other, remote, action.key, no_use)
+    assert remote.received == 0
+    assert list((other.layout.base / "work").iterdir()) == []
+
+
 def test_content_that_several_artefacts_need_is_refused_once(
     store: Store, publish: Publish, other: Store, address: str, there: Layout
 ) -> None:

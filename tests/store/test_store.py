@@ -7,6 +7,7 @@ import fcntl
 import os
 import shutil
 import stat
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -470,6 +471,39 @@ def test_only_a_digest_becomes_part_of_a_path(store: Store, key: str) -> None:
     for use in (store.lookup, store.work, store.draft):
         with pytest.raises(ValueError, match="is not a sha256 digest"):
             use(key)
+
+
+@pytest.mark.parametrize(
+    ("fails", "fault", "message"),
+    [
+        ("link", errno.EPERM, "is on a file system without hard links"),
+        ("chmod", errno.ENOSYS, "or without permissions of files; choose another"),
+    ],
+)
+def test_a_place_without_hard_links_is_told_before_the_work(
+    store: Store, monkeypatch: pytest.MonkeyPatch, fails: str, fault: int, message: str
+) -> None:
+    """A drive of exFAT, a share; a store of which a link leads a part to another disk."""
+
+    def failing(*_: object) -> None:
+        raise OSError(fault, os.strerror(fault))
+
+    key = key_of({"a": 1})
+    store.draft(key).rmdir()
+    monkeypatch.setattr(os, fails, failing)
+    with pytest.raises(UserError, match=message):
+        store.draft(key)
+    assert os.listdir(store.layout.base / "work") == []
+
+
+def test_artefacts_and_store_on_two_disks(tmp_path: Path) -> None:
+    shm = Path("/dev/shm")
+    if not shm.is_dir() or shm.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no second file system")
+    with tempfile.TemporaryDirectory(dir=shm) as disk:
+        (tmp_path / "store").symlink_to(disk)
+        with pytest.raises(UserError, match="artefacts is on another file system than"):
+            Store(tmp_path).draft(key_of({"a": 1}))
 
 
 def _failing(number: int):  # type: ignore[no-untyped-def]

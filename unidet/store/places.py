@@ -4,12 +4,14 @@ what is neither.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from unidet.errors import UserError
+from unidet.store.disk import make_folder, nearest_folder
 from unidet.store.paths import Layout
 from unidet.store.walking import walk
 
@@ -72,6 +74,36 @@ def require_base(layout: Layout) -> None:
     """
     _require_folder(layout.base.parent)
     _require_folder(layout.base)
+
+
+def require_links(layout: Layout, key: str, folders: Iterable[Path]) -> None:
+    """Check, before long work for a key, that its files can be linked into folders of the store.
+
+    Raises:
+        UserError: these are on another file system, or on one that knows no hard links.
+    """
+    probe, other = layout.private(key), layout.private(key)
+    try:
+        make_folder(probe.parent)
+        probe.touch()
+        os.chmod(probe, 0o444)
+        os.link(probe, other)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+            raise
+        raise UserError(
+            f"store {layout.root} is on a file system without hard links or without permissions "
+            "of files; choose another with store.root=FOLDER"
+        ) from error
+    finally:
+        probe.unlink(missing_ok=True)
+        other.unlink(missing_ok=True)
+    for folder in folders:
+        if nearest_folder(folder).stat().st_dev != probe.parent.stat().st_dev:
+            raise UserError(
+                f"store {layout.root}: {folder} is on another file system than {layout.base}, and "
+                "hard links join them; keep both on one: store.root=FOLDER"
+            )
 
 
 def _require_folder(place: Path) -> None:

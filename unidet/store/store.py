@@ -25,7 +25,7 @@ from unidet.store.hashing import key_of, normalise
 from unidet.store.ingest import has_blob, ingested, place_all, place_missing, rescue
 from unidet.store.live import discard_abandoned
 from unidet.store.paths import Layout
-from unidet.store.places import remove_odd
+from unidet.store.places import remove_odd, require_links
 from unidet.store.record import (
     Action,
     LaterFormat,
@@ -200,10 +200,14 @@ class Store:
         """A new, empty folder for the files of an artefact; call it while holding the key's lock.
 
         Drafts of dead processes for this key are removed.
+
+        Raises:
+            UserError: the store cannot be written, or its files cannot be linked to where they go.
         """
         path = self.layout.private(key)
         with clear_errors(self.root):
             discard_abandoned(self.layout, key)
+            require_links(self.layout, key, (self.layout.blobs, self.layout.artefacts))
             make_folder(path)
         return path
 

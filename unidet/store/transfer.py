@@ -14,6 +14,7 @@ from unidet.store.disk import clear_errors, make_folder
 from unidet.store.gc_plan import blobs_of, read_records
 from unidet.store.ingest import has_blob
 from unidet.store.live import discard_abandoned
+from unidet.store.places import require_links
 from unidet.store.record import Action, StoredFile
 from unidet.store.remote import Refused, Remote
 from unidet.store.store import LaterRecord, Store
@@ -193,6 +194,7 @@ def _take(store: Store, remote: Remote, action: Action, tell: Tell) -> Action:
     with clear_errors(store.root):
         discard_abandoned(store.layout, action.key)
         try:
+            require_links(store.layout, action.key, (store.layout.blobs,))
             make_folder(scratch)
             files = {}
             for sha256, size in blobs_of(action).items():
