@@ -13,7 +13,14 @@ from typing import Any
 import pytest
 
 from unidet.errors import UserError
-from unidet.store.disk import check_folder, check_target, clear_errors, make_folder, whole_file
+from unidet.store.disk import (
+    check_folder,
+    check_target,
+    clear_errors,
+    make_folder,
+    sync,
+    whole_file,
+)
 from unidet.store.walking import files_below
 
 
@@ -121,6 +128,23 @@ def test_a_name_that_the_disk_does_not_confirm_is_said_to_be_there(
     ):
         partial.write_text("new")
     assert [file.name for file in tmp_path.iterdir()] == ["new"]
+
+
+def test_a_share_that_cannot_sync_folders_serves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(descriptor: int) -> None:
+        if of_folders == os.path.isdir(f"/proc/self/fd/{descriptor}"):
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", refusing)
+    of_folders = True
+    with whole_file(tmp_path / "new") as partial:
+        partial.write_text("new")
+    sync(tmp_path)
+    of_folders = False
+    with pytest.raises(OSError, match="Invalid argument"):
+        sync(tmp_path / "new")
 
 
 def test_a_link_stays_a_link_and_a_pipe_a_pipe(tmp_path: Path) -> None:

@@ -97,7 +97,16 @@ def unreadable_is_damaged() -> Iterator[None]:
 def sync(path: Path | str) -> None:
     """Flush the content of a file, or the entries of a folder, to the disk (fsync)."""
     with naming(path), _opened(path) as descriptor:
+        _flush(descriptor)
+
+
+def _flush(descriptor: int) -> None:
+    try:
         os.fsync(descriptor)
+    except OSError as error:
+        # Some network shares and shared folders of virtual machines know no fsync of a folder.
+        if error.errno != errno.EINVAL or not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise
 
 
 @contextmanager
@@ -265,7 +274,7 @@ def whole_file(path: Path) -> Iterator[Path]:
             with _opened(place.parent) as folder:  # before the old file is gone
                 partial.replace(place)
                 fault = "is written, but the disk may lose it again"
-                os.fsync(folder)
+                _flush(folder)
     except OSError as error:
         raise UserError(f"{path}: {fault} ({error.strerror or error})") from error
     finally:
