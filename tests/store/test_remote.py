@@ -23,6 +23,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 import unidet.store
 from unidet.errors import UserError
+from unidet.store.gc import drop, sweep
 from unidet.store.live import in_use
 from unidet.store.paths import Layout
 from unidet.store.record import Action, with_checksum
@@ -249,6 +250,25 @@ def test_several_writers_at_once(
     assert [one.wait(60) for one in writers] == [0, 0, 0]
     found = verify(Store(there.root))
     assert (found.blobs, found.records, found.problems) == (7, 6, ())
+
+
+def test_a_clean_up_there_meanwhile(
+    store: Store, publish: Publish, address: str, there: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It removes content that was there when the push began, before the push has a record of it."""
+    rpn, put_record = publish(FILES), Remote.put_record
+    push(store, Remote(address), [rpn])
+    drop(Store(there.root), [rpn])
+
+    def late(self: Remote, action: Action) -> None:
+        sweep(Store(there.root), grace=0.0, young=0.0)
+        assert not blob_there(there, rpn).exists()
+        put_record(self, action)
+
+    monkeypatch.setattr(Remote, "put_record", late)
+    moved = push(store, Remote(address), [rpn])
+    assert (moved.sent, moved.bytes) == ([rpn.key], rpn.size)
+    assert verify(Store(there.root)).problems == ()
 
 
 def test_a_folder_that_another_writer_makes_at_the_same_time(

@@ -79,6 +79,15 @@ class Remote:
         listed = self._list(self.layout.blobs)
         return {name: size for name, size in listed if size is not None}
 
+    def has(self, file: StoredFile) -> bool:
+        """Whether content is there at this moment, with its size.
+
+        Raises:
+            Refused: something else is in its place.
+        """
+        self._system.invalidate_cache()
+        return self._size(self.layout.blob(file.sha256)) == file.size
+
     def action(self, key: str) -> Action | None:
         """The record of a key, None where there is none.
 

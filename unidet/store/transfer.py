@@ -116,8 +116,21 @@ def _push_record(store: Store, remote: Remote, action: Action, there: bool, move
         return
     if standing is None:
         remote.put_record(action)
+        moved.bytes += _send_again(store, remote, action)
         moved.sent.append(action.key)
     moved.artefacts.append(action.key)
+
+
+def _send_again(store: Store, remote: Remote, action: Action) -> int:
+    """Send content that a clean-up there has removed before the record existed; returns its bytes.
+
+    The clean-up checks the records after it removes, so that one of the two restores content.
+    """
+    files = [StoredFile(sha, size) for sha, size in blobs_of(action).items()]
+    gone = [file for file in files if not remote.has(file)]
+    for file in gone:
+        remote.upload(store.layout.blob(file.sha256), file)
+    return sum(file.size for file in gone)
 
 
 def with_inputs(actions: Iterable[Action], records: Mapping[str, Action]) -> list[Action]:
