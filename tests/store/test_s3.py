@@ -20,7 +20,7 @@ from unidet.errors import UserError
 from unidet.store.record import Action
 from unidet.store.remote import Refused, Remote
 from unidet.store.store import Store
-from unidet.store.transfer import fetch, push
+from unidet.store.transfer import fetch, fetch_all, push
 from unidet.store.verify import verify
 
 s3fs: Any = pytest.importorskip("s3fs", reason="pip install '.[s3]'")
@@ -106,7 +106,7 @@ class Line:
     `takes_all` reads the content too, and then does not answer.
     """
 
-    def __init__(self, port: int, takes_all: bool) -> None:
+    def __init__(self, port: int, takes_all: bool = False) -> None:
         self._server = ("127.0.0.1", port)
         self._takes_all = takes_all
         self._open: list[socket.socket] = []
@@ -159,3 +159,80 @@ def test_an_upload_that_falls_silent_is_given_up(
         assert time.monotonic() - started < LIMIT
     line.close()
     assert push(store, Remote(URL), [action]).sent == [action.key]
+
+
+class Download(Line):
+    """A line that hands on 60 kB of answers, and then falls silent, or `ends`."""
+
+    def __init__(self, port: int, ends: bool) -> None:
+        self._ends = ends
+        super().__init__(port)
+
+    def _carry(self, source: socket.socket, target: socket.socket) -> None:
+        left = 60_000
+        with suppress(OSError):
+            while (piece := source.recv(2048)) and left > 0:
+                target.sendall(piece)
+                left -= len(piece)
+            if self._ends:
+                target.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize(
+    ("ends", "says"),
+    [
+        (False, "does not answer; look at"),
+        (True, r"the connection was lost \(.+\); run this again"),
+    ],
+    ids=["falls silent", "ends"],
+)
+def test_a_download_that_stops_in_the_middle(
+    s3: Any,
+    moto: int,
+    store: Store,
+    publish: Publish,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    ends: bool,
+    says: str,
+) -> None:
+    """s3fs itself fails as it looks into a timeout, and aiohttp speaks of a payload."""
+    action, other = publish({"model": bytes(200_000)}), Store(tmp_path / "other")
+    push(store, Remote(URL), [action])
+    line = Download(moto, ends)
+    monkeypatch.setattr("unidet.store.s3.PATIENCE", PATIENCE)
+    with monkeypatch.context() as cut:
+        cut.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{line.port}")
+        with pytest.raises(UserError, match=f"remote {URL}: {says}"):
+            fetch(other, Remote(URL), action.key, no_use)
+    line.close()
+    assert fetch(other, Remote(URL), action.key, no_use) == action
+
+
+class Altering(Line):
+    """A line that alters content."""
+
+    def _carry(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while piece := source.recv(2048):
+                target.sendall(piece.replace(b"weights", b"Weights"))
+
+
+def test_content_that_is_not_what_s3_has_a_checksum_of(
+    s3: Any,
+    moto: int,
+    store: Store,
+    publish: Publish,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """botocore would compare it, and end what is under way."""
+    actions = [publish(FILES), publish({"model": b"other"}, seed=1)]
+    push(store, Remote(URL), actions)
+    line = Altering(moto)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{line.port}")
+    moved = fetch_all(Store(tmp_path / "other"), Remote(URL), no_use)
+    line.close()
+    assert moved.sent == [actions[1].key]
+    (text,) = moved.refused
+    assert "its content does not have this hash" in text

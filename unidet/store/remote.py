@@ -8,7 +8,6 @@ belongs to its key.
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -18,16 +17,13 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 
 from unidet.errors import UserError
-from unidet.redaction import redact, redact_argument
+from unidet.redaction import redact_argument
 from unidet.store.addresses import OBJECT_STORES, RENAMING, connect
 from unidet.store.disk import MOST_BYTES, make_folder, sync
 from unidet.store.hashing import BUFFER_BYTES, naming, sha256_file
 from unidet.store.paths import Layout, is_digest
 from unidet.store.record import Action, StoredFile, record_of, to_bytes
-
-# A connection that ends: errors, and what paramiko says in errors of other kinds.
-_ENDS = (EOFError, BrokenPipeError, ConnectionResetError, ConnectionAbortedError)
-_LOST = ("Server connection dropped", "Socket is closed")
+from unidet.store.remote_errors import is_of_one_file, refusal, words
 
 Progress = Callable[[int], None]
 
@@ -179,7 +175,7 @@ class Remote:
                 self._system.put_file(str(source), str(temporary))
                 arrived = self._system.info(str(temporary))["size"]
                 if arrived != size:
-                    text = f"{arrived} of {size} bytes arrived; push again"
+                    text = f"{arrived} of {size} bytes arrived; look at its disk, and push again"
                     raise UserError(f"remote {self.url}: {text}")
                 if self._is_local():
                     sync(temporary)
@@ -327,27 +323,6 @@ class Remote:
         except UserError:
             raise
         except Exception as error:
-            if read is not None and _is_of_one_file(error):
-                reason = getattr(error, "strerror", None) or error
-                raise self._refused(read, f"cannot be read ({reason})") from error
-            text = redact(" ".join(str(error).split())) or type(error).__name__
-            if isinstance(error, _ENDS) or text.startswith(_LOST):
-                text = (
-                    f"the connection was lost ({text.rstrip(': ')}); run this again, it continues"
-                )
-            if _is_silence(error):
-                text = "does not answer; look at the server or the network, and run this again"
-            raise UserError(f"remote {self.url}: {text}") from error
-
-
-def _is_of_one_file(error: BaseException) -> bool:
-    """Whether the next file may still be read: this one is private, broken or just removed."""
-    is_broken = isinstance(error, OSError) and error.errno == errno.EIO
-    return is_broken or isinstance(error, (PermissionError, FileNotFoundError))
-
-
-def _is_silence(error: BaseException) -> bool:
-    """Whether a server did not answer, or took nothing. botocore has errors of its own for that."""
-    inner = getattr(error, "kwargs", {}).get("error")
-    is_late = getattr(inner, "errno", None) == errno.ETIMEDOUT
-    return is_late or isinstance(error, TimeoutError) or "Timeout" in type(error).__name__
+            if read is not None and is_of_one_file(error):
+                raise self._refused(read, f"cannot be read ({refusal(error)})") from error
+            raise UserError(f"remote {self.url}: {words(error)}") from error

@@ -18,7 +18,13 @@ def connect(url: str) -> tuple[Any, str]:
     """
     limits = {"connect_timeout": PATIENCE, "read_timeout": PATIENCE}
     retries = {"mode": "standard", "total_max_attempts": ATTEMPTS}
-    settings = {**limits, "retries": retries, "connector_args": {"socket_factory": _socket}}
+    settings = {
+        **limits,
+        "retries": retries,
+        "connector_args": {"socket_factory": _socket},
+        # All content is hashed here; botocore would end a transfer at one file that is altered.
+        "response_checksum_validation": "when_required",
+    }
     system, folder = url_to_fs(
         url, skip_instance_cache=True, session=_session(), config_kwargs=settings
     )

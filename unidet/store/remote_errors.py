@@ -1,0 +1,65 @@
+"""What errors of networks and file systems mean for a remote, in words for its users."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+
+from unidet.redaction import redact
+
+# A connection that ends: errors, and what paramiko says in errors of other kinds.
+_ENDS = (EOFError, BrokenPipeError, ConnectionResetError, ConnectionAbortedError)
+_LOST = ("Server connection dropped", "Socket is closed")
+# Those of aiohttp and botocore, whose modules are not loaded for other remotes.
+_LOST_KINDS = ("ClientPayloadError", "ConnectionClosedError")
+# All that S3 says where it answers without a text, as it does when asked whether a file is there.
+_NO_TEXT = ("Bad Request", "Forbidden")
+_WHO = "are the credentials right and still valid, and may they list and read this bucket?"
+
+
+def words(error: BaseException) -> str:
+    """An error of a connection in one line, with what to do about it."""
+    if any(map(_is_silence, _chain(error))):
+        return "does not answer; look at the server or the network, and run this again"
+    text = redact(" ".join(str(error).split())) or type(error).__name__
+    if _is_end(error):
+        return f"the connection was lost ({text.rstrip(': ')}); run this again, it continues"
+    if isinstance(error, RecursionError):  # botocore follows the server to another region
+        return "is redirected without end; look at the region and the address of the endpoint"
+    return _about_rights(error) or text
+
+
+def refusal(error: BaseException) -> str:
+    """Why one file cannot be read."""
+    return _about_rights(error) or str(getattr(error, "strerror", None) or error)
+
+
+def _about_rights(error: BaseException) -> str:
+    """What S3 means where it may say no more; otherwise empty."""
+    text = getattr(error, "strerror", None) or str(error)
+    return f"{text}; {_WHO}" if text in _NO_TEXT else ""
+
+
+def is_of_one_file(error: BaseException) -> bool:
+    """Whether the next file may still be read: this one is private, broken or just removed."""
+    is_broken = isinstance(error, OSError) and error.errno == errno.EIO
+    return is_broken or isinstance(error, (PermissionError, FileNotFoundError))
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those behind it: s3fs fails as it looks into a timeout."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _is_end(error: BaseException) -> bool:
+    is_lost = isinstance(error, _ENDS) or type(error).__name__ in _LOST_KINDS
+    return is_lost or str(error).startswith(_LOST)
+
+
+def _is_silence(error: BaseException) -> bool:
+    """Whether a server did not answer, or took nothing. botocore has errors of its own for that."""
+    inner = getattr(error, "kwargs", {}).get("error")
+    is_late = getattr(inner, "errno", None) == errno.ETIMEDOUT
+    return is_late or isinstance(error, TimeoutError) or "Timeout" in type(error).__name__
