@@ -875,6 +875,19 @@ def test_new_folders_are_on_the_disk_up_to_the_first_that_was_there(
                 break
 
 
+def test_a_server_whose_disk_is_full(
+    store: Store, publish: Publish, sshd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """paramiko reads none of its refusals while it sends a file."""
+    import paramiko
+
+    monkeypatch.setattr(paramiko.SFTPFile, "write", lambda self, data: None)
+    monkeypatch.setenv("HOME", str(sshd.home))
+    with pytest.raises(UserError, match="0 of 7 bytes arrived; look at its disk, and push again"):
+        push(store, Remote(sshd.url(tmp_path)), [publish({"model": b"weights"})])
+    assert not [path for path in tmp_path.joinpath("store/v1/work").iterdir() if path.is_file()]
+
+
 def test_a_mark_for_a_fetch_is_seen_by_a_clean_up(store: Store) -> None:
     with in_use(store.layout) as use:
         assert fetch(store, Remote(str(store.root / "none")), key_of({"a": 1}), use) is None

@@ -77,6 +77,13 @@ class KnownHosts(SFTPFileSystem):
             silence.cancel()
         return channel
 
+    def put_file(self, lpath: str, rpath: str, *given: object, **options: object) -> None:
+        """Copy a file to the server; the caller asks how much of it has arrived.
+
+        paramiko says the same of all errors that a server tells meanwhile, as of a full disk.
+        """
+        self.ftp.put(lpath, rpath, confirm=False)
+
     def cut(self) -> None:
         """End the connection, so that waiting calls fail; safe in a signal handler."""
         transport = self.client.get_transport()
