@@ -299,7 +299,8 @@ def test_a_compiler_that_a_signal_to_the_group_ended_is_one_line(
 ) -> None:
     sys.modules.pop("unidet.pipelines.verbs.fails", None)
     error = "RuntimeError('Check failed: ret>=0 Run cmd failed: g++ … an overcommit issue')"
-    (tmp_path / "fails.py").write_text(FAILS.format(error))
+    text = FAILS.format(error).replace("run)", "run, saves=True)")
+    (tmp_path / "fails.py").write_text(text)
     monkeypatch.setattr(unidet.pipelines.verbs, "__path__", [str(tmp_path)])
     monkeypatch.setattr(cli, "stop_requested", lambda: is_asked)
     if not is_asked:

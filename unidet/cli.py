@@ -205,6 +205,10 @@ def _verb(name: str, given: list[str], folders: ConfigFolders) -> int:
             return verb.run(options, compose)
     except (Interrupted, KeyboardInterrupt):
         raise Stopped("stopped") from None
+    except Exception:
+        if stop_requested():  # a library has made an error of its own of the interrupt
+            raise Stopped("stopped") from None
+        raise
 
 
 def _help() -> int:

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from commands import eventually, exit_status
 
 from unidet import cli
 from unidet.console import interrupt
+from unidet.errors import UserError
 from unidet.pipelines.verbs.support.verb import Compose, Verb
 
 WORKER = """
@@ -261,13 +263,36 @@ def test_a_verb_ends_at_the_first_signal_unless_it_saves(
         reached.append("end")
         return 0
 
+    assert status_of(run, saves, monkeypatch) == (0 if saves else interrupt.EXIT_CODE)
+    assert reached == ["end"] * saves
+
+
+@pytest.mark.parametrize("error", [ValueError, UserError])
+def test_an_interrupt_of_which_a_library_makes_another_error(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pydantic does, where it builds its validators as the command starts."""
+
+    def run(options: Namespace, compose: Compose) -> int:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise error("SchemaError: KeyboardInterrupt:") from None
+        return 0
+
+    assert status_of(run, False, monkeypatch) == interrupt.EXIT_CODE
+
+
+def status_of(
+    run: Callable[[Namespace, Compose], int], saves: bool, monkeypatch: pytest.MonkeyPatch
+) -> int:
+    """What a verb that does this ends with."""
     verb = Verb("Files", "waits", "unidet doctor", run, takes_overrides=False, saves=saves)
     monkeypatch.setattr(cli, "load", lambda name: verb)
     monkeypatch.setattr(interrupt, "_requested", threading.Event())
     handlers = {number: signal.getsignal(number) for number in interrupt._SIGNALS}
     try:
-        assert exit_status("doctor") == (0 if saves else interrupt.EXIT_CODE)
+        return exit_status("doctor")
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-    assert reached == ["end"] * saves
