@@ -54,10 +54,10 @@ def push(
 
     Args:
         actions: None for everything. Records that cannot be read, or of inputs that are gone, are
-            refused.
+            refused, and so are artefacts with content that was altered here or has no place there.
 
     Raises:
-        UserError: the remote cannot be reached or written, or content here was altered.
+        UserError: the remote cannot be reached or written.
     """
     records, unread = read_records(store)
     chosen = with_inputs(records.values() if actions is None else actions, records)
@@ -81,12 +81,16 @@ def push(
                 f"run: unidet verify --repair"
             )
             continue
-        for sha, size in blobs_of(action).items():
-            if sha in missing:
-                tell(moved.bytes, total)
-                remote.upload(store.layout.blob(sha), StoredFile(sha, size))
-                moved.bytes += missing.pop(sha)
-        _push_record(store, remote, action, action.key in known, moved)
+        try:
+            for sha, size in blobs_of(action).items():
+                if sha in missing:
+                    tell(moved.bytes, total)
+                    remote.upload(store.layout.blob(sha), StoredFile(sha, size))
+                    moved.bytes += missing.pop(sha)
+            _push_record(store, remote, action, action.key in known, moved)
+        except Refused as error:
+            if str(error) not in moved.refused:  # of content that several artefacts need
+                moved.refused.append(str(error))
     tell(total, max(total, 1))
     return moved
 
@@ -105,11 +109,7 @@ def _without_record(
 
 
 def _push_record(store: Store, remote: Remote, action: Action, there: bool, moved: Moved) -> None:
-    try:
-        standing = remote.action(action.key) if there else None
-    except Refused as error:
-        moved.refused.append(str(error))
-        return
+    standing = remote.action(action.key) if there else None
     if standing is not None and standing.output != action.output:
         name = f"{action.label} {action.output[:12]}"
         moved.refused.append(f"{name}: the remote has another result for its key, which stays")
