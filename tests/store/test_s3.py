@@ -100,6 +100,17 @@ def test_a_bucket_that_does_not_exist_is_not_made(s3: Any, store: Store, publish
     assert s3.ls("") == ["bucket"]
 
 
+def test_a_store_that_may_not_be_seen_is_named(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str) -> None:
+        raise PermissionError("Forbidden")
+
+    remote = Remote(URL)
+    monkeypatch.setattr(remote._system, "info", refuse)
+    says = r"refused bucket/studies/store/v1: cannot be read \(Forbidden; are the credentials right"
+    with pytest.raises(UserError, match=says):
+        remote.is_store()
+
+
 class Line:
     """A line to a server that goes on after the head of the first PUT, but takes no content.
 

@@ -306,9 +306,8 @@ class Remote:
         return self._refused(path, f"it has {found} bytes; a record says {file.size}")
 
     def _refused(self, path: Path, why: str) -> Refused:
-        shown = (
-            path.relative_to(self.layout.base) if path.is_relative_to(self.layout.base) else path
-        )
+        base = self.layout.base
+        shown = path.relative_to(base) if base in path.parents else path
         return Refused(f"remote {self.url}: refused {shown}: {why}")
 
     @contextmanager
