@@ -20,10 +20,12 @@ from unidet.errors import UserError
 from unidet.redaction import redact_argument
 from unidet.store.addresses import OBJECT_STORES, RENAMING, connect
 from unidet.store.disk import MOST_BYTES, make_folder, sync
-from unidet.store.hashing import BUFFER_BYTES, naming, sha256_file
+from unidet.store.hashing import naming, sha256_file
 from unidet.store.paths import Layout, is_digest
 from unidet.store.record import Action, StoredFile, record_of, to_bytes
 from unidet.store.remote_errors import is_of_one_file, refusal, words
+
+_PIECE = 4 << 20  # bytes that are asked for at once
 
 Progress = Callable[[int], None]
 
@@ -134,7 +136,7 @@ class Remote:
         with naming(target), stream, open(target, "xb") as out:
             while left:
                 with self._clear_errors(path):
-                    piece = stream.read(min(left, BUFFER_BYTES))
+                    piece = stream.read(min(left, _PIECE))
                 if not piece:
                     return
                 out.write(piece)
