@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -10,11 +12,12 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import eventually
+from commands import COMMAND, eventually
 
 from unidet.errors import UserError
 from unidet.store.record import Action
@@ -247,3 +250,54 @@ def test_content_that_is_not_what_s3_has_a_checksum_of(
     assert moved.sent == [actions[1].key]
     (text,) = moved.refused
     assert "its content does not have this hash" in text
+
+
+class Endless(BaseHTTPRequestHandler):
+    """A server whose lists of objects never end."""
+
+    protocol_version = "HTTP/1.1"
+    page = (
+        b'<?xml version="1.0"?><ListBucketResult><IsTruncated>true</IsTruncated>'
+        b"<NextContinuationToken>more</NextContinuationToken></ListBucketResult>"
+    )
+
+    def do_GET(self) -> None:
+        type(self).asked.set()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.page)))
+        self.end_headers()
+        self.wfile.write(self.page)
+
+    def do_HEAD(self) -> None:
+        self.send_response(404)
+        self.end_headers()
+
+    asked = threading.Event()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+def test_ctrl_c_ends_what_waits_for_the_server_without_tracebacks(
+    store: Store, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(FILES)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Endless)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "name")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    command = [*COMMAND, "push", "--remote", URL, f"store.root={store.root}"]
+    for _ in range(4):  # without an end of the requests, one in ten was quiet
+        Endless.asked.clear()
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            assert Endless.asked.wait(30)
+            time.sleep(0.3)
+            os.kill(process.pid, signal.SIGINT)
+            _, said = process.communicate(timeout=LIMIT)
+        assert (process.returncode, said) == (
+            75,
+            "unidet: stopped; run the same command again\n",
+        )
+    server.shutdown()
+    server.server_close()

@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+from concurrent.futures import TimeoutError as NotYet
+from contextlib import suppress
 from typing import Any
 
-from fsspec.core import url_to_fs
+from s3fs import S3FileSystem
 
 PATIENCE = 20.0  # seconds to wait for one answer, and for the server to take the next bytes
 ATTEMPTS = 3  # so a minute in all
+_END = 1.0  # seconds that requests get to end in
 
 
-def connect(url: str) -> tuple[Any, str]:
+class Buckets(S3FileSystem):
+    """S3 whose requests can be ended: what the interpreter finds of them at its exit, it reports as
+    tracebacks."""
+
+    cachable = False
+
+    def cut(self) -> None:
+        """End what waits for the server; safe in a signal handler."""
+        with suppress(NotYet):
+            asyncio.run_coroutine_threadsafe(_end_requests(), self.loop).result(_END)
+
+
+async def _end_requests() -> None:
+    requests = asyncio.all_tasks() - {asyncio.current_task()}
+    for request in requests:
+        request.cancel()
+    await asyncio.gather(*requests, return_exceptions=True)
+
+
+def connect(url: str) -> tuple[Buckets, str]:
     """The file system of `s3://bucket/folder` and the folder on it.
 
     By default botocore would make five attempts of a minute, and s3fs would make each five times.
@@ -25,11 +48,9 @@ def connect(url: str) -> tuple[Any, str]:
         # All content is hashed here; botocore would end a transfer at one file that is altered.
         "response_checksum_validation": "when_required",
     }
-    system, folder = url_to_fs(
-        url, skip_instance_cache=True, session=_session(), config_kwargs=settings
-    )
+    system = Buckets(session=_session(), config_kwargs=settings)
     system.retries = 1
-    return system, folder
+    return system, system._strip_protocol(url)
 
 
 def _session() -> Any:
