@@ -652,6 +652,11 @@ def test_a_password_with_signs_of_an_address(monkeypatch: pytest.MonkeyPatch) ->
         ),
         ("simplecache::sftp://127.0.0.1:1/x", "an address names one server, or is a folder"),
         ("file://me:S3cret@/data", "remote file://me:***@/data: names a server or no whole path"),
+        (
+            "s3://KEY:S3cret/x@bucket/data",
+            "remote s3://KEY:***@bucket/data: takes no user and no pass",
+        ),
+        ("s3://KEY:S3cret", "remote s3://KEY:***: takes no user and no password"),
         ("local:data", "remote local:data: names a server or no whole path; give the folder as a"),
     ],
 )

@@ -71,6 +71,19 @@ def _wrong_address(url: str, protocol: str) -> str:
     if protocol not in (*RENAMING, *OBJECT_STORES):
         text = "give a folder, sftp://user@host/folder or s3://bucket/folder"
         return f"no store can be reached by {protocol}://; {text}"
+    if protocol in OBJECT_STORES and _names_a_user(url):
+        # Its library would say a secret with a slash, as the name of a bucket.
+        return (
+            "takes no user and no password, which are set as for other programs (for S3, "
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws/credentials); give "
+            f"{protocol}://bucket/folder"
+        )
     # S3 would take it for the name of a folder, token and all; SFTP would leave it out.
     text = "an address takes no ? and no #; in a password write %3F and %23"
     return text if {"?", "#"} & {*url} else ""
+
+
+def _names_a_user(url: str) -> bool:
+    """Whether there is a colon in the place of a bucket's name, which has one only as an ARN."""
+    bucket = url.partition("://")[2].partition("/")[0]
+    return ":" in bucket and not bucket.startswith("arn:")
