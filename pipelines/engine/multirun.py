@@ -28,7 +28,7 @@ from unidet.pipelines.engine.multirun_job import (
 )
 from unidet.pipelines.engine.multirun_plan import Planned, waves
 from unidet.pipelines.engine.node import Node
-from unidet.pipelines.engine.states import built_folders
+from unidet.pipelines.engine.states import built_folders, log_request
 from unidet.redaction import redact_argument
 from unidet.report.plots import metric_curves
 from unidet.report.spreadsheet import write_csv
@@ -129,6 +129,7 @@ class Sweep:
                 write_job(self.folder, job.name, self._label(job), job.overrides)
                 missing.append(job.name)
             else:
+                log_request(job.config.stage, job.config)
                 write_outcome(self.folder, job.name, Outcome(0, str(built[job.main]), ""))
         if not missing:
             return

@@ -129,3 +129,16 @@ def built_folders(target: str, config: Config) -> dict[Node, Path] | None:
     if any(action is None for action in actions.values()):
         return None
     return {node: store.folder(action) for node, action in actions.items() if action is not None}
+
+
+def log_request(target: str, config: Config) -> None:
+    """Log that a command asked for a target that is built, as a run of it does.
+
+    The log is what a clean-up knows of what was asked for last.
+
+    Raises:
+        UserError: the log cannot be written.
+    """
+    store = open_store(config)
+    for node, action in built(target, config, store).items():
+        store.log_run(node.stage, action.key, "cached", node.name)

@@ -34,7 +34,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--keep-last",
         metavar="K",
         type=_count,
-        help="keep only the K last used per stage and dataset",
+        help="keep only the K last requested per stage and dataset",
     )
     parser.add_argument(
         "--unfinished",

@@ -26,6 +26,7 @@ from unidet.console import interrupt
 from unidet.console.interrupt import EXIT_CODE, Interrupted
 from unidet.errors import UserError
 from unidet.pipelines.engine import multirun_job as sweep_job
+from unidet.pipelines.engine.engine import run
 from unidet.pipelines.engine.graph import targets
 from unidet.pipelines.engine.multirun import Sweep, blocks
 from unidet.pipelines.engine.multirun_job import (
@@ -36,6 +37,8 @@ from unidet.pipelines.engine.multirun_job import (
     write_outcome,
 )
 from unidet.pipelines.engine.node import Node
+from unidet.store.gc_plan import plan
+from unidet.store.store import Store
 
 
 class Launcher:
@@ -165,6 +168,19 @@ def test_what_is_built_is_not_launched(
     launcher = Launcher(tmp_path)
     assert sweep(*gammas()).run(launcher) == 0
     assert launcher.waves == []
+
+
+def test_a_sweep_asks_for_what_it_finds_built(
+    sweep: Make, tiny: Callable[..., Config], tmp_path: Path
+) -> None:
+    """So a clean-up keeps that, not what was built after it and asked for before."""
+    built = [run(tiny("stage=data:dev", f"seed={seed}")) for seed in (1, 2, 3)]
+    launcher = Launcher(tmp_path)
+    assert sweep("stage=data:dev", "seed=1,2").run(launcher) == 0
+    assert launcher.waves == []
+    store = Store(tmp_path / "store")
+    dropped = [drop.action.key for drop in plan(store, keep_last=2).drops]
+    assert dropped == [done.action.key for done in built[2].values()]
 
 
 def test_a_failing_job_neither_stops_nor_hides_the_others(
