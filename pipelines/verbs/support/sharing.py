@@ -102,6 +102,8 @@ def bring_stages(
             moved.artefacts.append(action.key)
             if here is None:
                 moved.sent.append(action.key)
+            else:
+                store.log_run(node.stage, action.key, "cached", node.name)
     moved.bytes = remote.received - before
     return moved
 

@@ -11,6 +11,7 @@ from studies import built
 
 from unidet.config.study import Config
 from unidet.errors import UserError
+from unidet.store.gc_plan import plan
 from unidet.store.record import with_checksum
 from unidet.store.store import Store
 
@@ -117,6 +118,17 @@ def test_why_compares_with_what_others_made_elsewhere(
     status, text = command("why", "rpn", *mine)
     assert status == 0
     assert "rpn.training.steps" in text
+
+
+def test_a_fetch_asks_for_what_is_here_already(
+    tiny: Make, command: Command, store: Store, tmp_path: Path
+) -> None:
+    """So a clean-up keeps that, not what was built after it."""
+    remote = str(tmp_path / "remote")
+    _, other = (built(tiny("stage=data", f"seed={seed}"))["data"] for seed in (1, 2))
+    command("push", "--remote", remote)
+    assert command("fetch", "data", "--remote", remote, "seed=1")[0] == 0
+    assert [drop.action.key for drop in plan(store, keep_last=1).drops] == [other.action.key]
 
 
 def test_pull_brings_stages_beside_the_report_too(
