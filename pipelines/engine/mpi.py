@@ -39,6 +39,8 @@ from unidet.pipelines.engine.stage import Job
 REMEDY = "Debian, Ubuntu: apt install openmpi-bin libopenmpi-dev"
 HANDED_ON = ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "UNIDET_CACHE", "OMP_NUM_THREADS")
 LOG = "mpirun.log"
+# hwloc asks X displays for GPUs, and waits without limit for what answers nothing on their ports.
+_NO_DISPLAY = {"HWLOC_COMPONENTS": "-gl"}
 
 
 def run_together(node: Node, config: Config, job: Job) -> None:
@@ -56,7 +58,7 @@ def run_together(node: Node, config: Config, job: Job) -> None:
     log = job.work / LOG
     with log.open("wb") as written:
         child = start_attached(
-            [*launcher, *work_command(task), "--together", "--attached"], written
+            [*launcher, *work_command(task), "--together", "--attached"], written, _NO_DISPLAY
         )
     status = _wait(child, log)
     if status == EXIT_CODE:

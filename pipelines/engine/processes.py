@@ -175,10 +175,20 @@ def _child(task: Path, log: Path) -> subprocess.Popen:
         return start_attached([*work_command(task), "--attached"], opened)
 
 
-def start_attached(command: list[str], log: IO[bytes] | None) -> subprocess.Popen:
-    """Start a process beyond Ctrl-C, with a pipe that closes when this process ends."""
+def start_attached(
+    command: list[str], log: IO[bytes] | None, defaults: Mapping[str, str] | None = None
+) -> subprocess.Popen:
+    """Start a process beyond Ctrl-C, with a pipe that closes when this process ends.
+
+    `defaults` are environment variables for it, where they are not set.
+    """
     return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+        command,
+        stdin=subprocess.PIPE,
+        stdout=log,
+        stderr=log,
+        env={**(defaults or {}), **os.environ},
+        start_new_session=True,
     )
 
 

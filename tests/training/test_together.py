@@ -24,6 +24,7 @@ def run(folder: Path, mode: str, processes: int) -> int:
     command = [sys.executable, str(SCRIPT), str(folder), mode]
     if processes > 1:
         mpirun = ["mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none"]
+        mpirun = ["env", "HWLOC_COMPONENTS=-gl", *mpirun]  # as engine/mpi.py starts it
         command = [*mpirun, "-np", str(processes), *command]
     folder.mkdir(exist_ok=True)
     with (folder / "output").open("w") as output:

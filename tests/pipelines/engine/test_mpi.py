@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -199,14 +201,24 @@ def checkpoints(root: Path) -> list[Path]:
     return list((root / "store" / "v1" / "work").glob("*/checkpoint.safetensors"))
 
 
+@pytest.fixture
+def silent_display() -> Iterator[None]:
+    """Something that says nothing on the port of an X display, as any server there does."""
+    with ExitStack() as opened:
+        with suppress(OSError):  # there is something already
+            opened.enter_context(socket.create_server(("127.0.0.1", 6000)))
+        yield
+
+
 @needs_mpi
+@pytest.mark.usefixtures("silent_display")
 def test_two_processes_leave_what_one_leaves(
     built: Path, store: Path, overrides: tuple[str, ...], tmp_path: Path
 ) -> None:
     hosts = tmp_path / "hosts"
     hosts.write_text("localhost slots=2\n")
     together = command(overrides, store, "train.processes=2", f"train.hostfile={hosts}")
-    done = subprocess.run(together, capture_output=True, text=True)
+    done = subprocess.run(together, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert_same(store, built)
     files = {file.name for file in next((store / "artefacts").glob("rpn-*")).iterdir()}
