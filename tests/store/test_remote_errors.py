@@ -24,5 +24,6 @@ def test_a_redirection_without_end() -> None:
 
 
 def test_an_error_that_speaks_for_itself() -> None:
-    assert words(OSError(5, "Input/output error")) == "[Errno 5] Input/output error"
+    assert words(OSError(5, "Input/output error")) == "Input/output error"
+    assert words(OSError(30, "Read-only file system", "/mnt/x")) == "/mnt/x: Read-only file system"
     assert words(ValueError()) == "ValueError"

@@ -21,12 +21,18 @@ def words(error: BaseException) -> str:
     """An error of a connection in one line, with what to do about it."""
     if any(map(_is_silence, _chain(error))):
         return "does not answer; look at the server or the network, and run this again"
-    text = redact(" ".join(str(error).split())) or type(error).__name__
+    text = redact(" ".join(_text(error).split())) or type(error).__name__
     if _is_end(error):
         return f"the connection was lost ({text.rstrip(': ')}); run this again, it continues"
     if isinstance(error, RecursionError):  # botocore follows the server to another region
         return "is redirected without end; look at the region and the address of the endpoint"
     return _about_rights(error) or text
+
+
+def _text(error: BaseException) -> str:
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
 
 
 def refusal(error: BaseException) -> str:
