@@ -25,8 +25,8 @@ SHOWN_INPUTS = 2  # by name, of those that a node waits for
 class State:
     """One node: `fresh`, `stale`, `missing`, `partial`, `running` or `blocked`, and why.
 
-    A blocked one cannot run as configured: a file that it reads is not there, or its record is of a
-    later version of the program.
+    A blocked one cannot be run or read as configured: a file that it reads is not there, its record
+    is of a later version of the program, or somebody has put a file into its folder.
     """
 
     node: Node
@@ -67,7 +67,10 @@ def _state(node: Node, config: Config, store: Store, fresh: dict[Node, Action]) 
         reason = f"built {moment(action.finished)}"
         if action.key != key:
             reason += ", code accepted"
-        return State(node, "fresh", reason, str(store.folder(action)))
+        try:
+            return State(node, "fresh", reason, str(store.folder(action)))
+        except UserError as error:
+            return State(node, "blocked", str(error))
     owner = store.owner(key)
     if owner:
         return State(node, "running", f"by {owner}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -54,6 +55,20 @@ def test_a_missing_file_blocks_its_artefact_and_is_told(
     assert lines[1].split()[:2] == ["rpn", "blocked"]
     assert "a.npy does not exist" in " ".join(lines[1:3])
     assert ["proposals", "missing"] in [line.split()[:2] for line in lines]
+
+
+def test_a_foreign_file_in_an_artefact_blocks_it_and_the_rest_is_told(
+    tiny: Make, command: Command
+) -> None:
+    done = built(tiny("stage=rpn"))
+    (done["data"].folder / "notes.txt").touch()
+    status, text = command("status", "--json")
+    states = {row["node"]: row for row in json.loads(text)}
+    assert status == 0
+    assert states["data"]["state"] == "blocked"
+    assert "notes.txt is not part of this artefact" in states["data"]["reason"]
+    assert states["rpn"]["state"] == "fresh"
+    assert command("status", "--check")[0] == 3
 
 
 def test_a_misspelt_set_is_suggested(tiny: Make) -> None:
