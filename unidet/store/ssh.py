@@ -8,12 +8,12 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cached_property
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 import paramiko
 from fsspec.implementations.sftp import SFTPFileSystem
+from paramiko.sftp import CMD_DATA, CMD_READ, int64
 
 from unidet.errors import UserError
 from unidet.redaction import redact_argument
@@ -98,26 +98,55 @@ class KnownHosts(SFTPFileSystem):
 
 
 class _Ahead:
-    """A file of a server, of which a whole piece is asked for at once.
+    """A file of a server, of which a whole piece is asked for before the first answer is read.
 
-    paramiko asks for 32 kB and waits for each answer: 1 MB a second over a line of 30 ms.
+    paramiko waits for each 32 kB: 1 MB a second over a line of 30 ms. Its own `readv` asks in a
+    thread; what that still asks for after the reader has overtaken it is sent twice, and kept.
     """
 
     def __init__(self, file: paramiko.SFTPFile) -> None:
         self._file = file
-
-    @cached_property
-    def _size(self) -> int:
-        return self._file.stat().st_size or 0
+        self._server: Any = file.sftp  # its methods for requests have no public names
+        self._place = 0
+        self._answers: dict[int, tuple[int, paramiko.Message]] = {}
 
     def read(self, count: int) -> bytes:
-        """`count` bytes, fewer at the end, wherever the server has said that it is."""
-        if count > self._file.MAX_REQUEST_SIZE:
-            place = self._file.tell()
-            if place < self._size:
-                (piece,) = self._file.readv([(place, min(count, self._size - place))])
-                return cast(bytes, piece)
-        return self._file.read(count)
+        """The next `count` bytes, fewer at the end."""
+        step, end = self._file.MAX_REQUEST_SIZE, self._place + count
+        asked = [(at, min(step, end - at)) for at in range(self._place, end, step)]
+        numbers = [self._ask(*part) for part in asked]
+        piece = bytearray()
+        for (at, length), number in zip(asked, numbers, strict=True):
+            data = self._answer(number)
+            while data and len(data) < length:  # a server may send less than it was asked for
+                more = self._answer(self._ask(at + len(data), length - len(data)))
+                if not more:
+                    break
+                data += more
+            piece += data[:length]
+            if len(data) < length:
+                break
+        self._place += len(piece)
+        return bytes(piece)
+
+    def _ask(self, place: int, length: int) -> int:
+        given = (self._file.handle, int64(place), length)
+        return cast(int, self._server._async_request(self, CMD_READ, *given))
+
+    def _async_response(self, kind: int, answer: paramiko.Message, number: int) -> None:
+        """What paramiko calls with each answer to what was asked in this object's name."""
+        self._answers[number] = kind, answer
+
+    def _answer(self, number: int) -> bytes:
+        """Nothing at the end of the file."""
+        while number not in self._answers:
+            self._server._read_response()
+        kind, answer = self._answers.pop(number)
+        if kind == CMD_DATA:
+            return answer.get_string()
+        with suppress(EOFError):
+            self._server._convert_status(answer)
+        return b""
 
     def __enter__(self) -> _Ahead:
         return self
@@ -134,7 +163,6 @@ class _Patient:
 
     def __init__(self, channel: paramiko.Channel) -> None:
         self._channel = channel
-        self._user = threading.current_thread()
         self._is_silent = False
 
     def recv(self, count: int) -> bytes:
@@ -142,13 +170,8 @@ class _Patient:
             return self._channel.recv(count)
 
     def send(self, data: bytes) -> int:
-        try:
-            with self._once():
-                return self._channel.send(data)
-        except (OSError, EOFError, paramiko.SSHException):
-            if threading.current_thread() is self._user:
-                raise
-            return len(data)  # paramiko asks ahead in a thread of its own; who reads is told
+        with self._once():
+            return self._channel.send(data)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._channel, name)
