@@ -1,9 +1,11 @@
-"""Downloads over SFTP ask for a whole piece at once, and end in one error when the line does."""
+"""Servers are found as by ssh; downloads ask for a whole piece at once, and end in one error."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -114,3 +116,92 @@ def test_a_line_that_ends_is_one_error(remote: Remote, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="the connection was lost"):
         remote.download(FILE, tmp_path / "arrived", lambda _: remote.cut())
     assert not (tmp_path / "arrived").exists()
+
+
+RELAY = """import socket, sys, threading, os, pathlib
+host, port = sys.argv[-2:] if sys.argv[-1].isdigit() else sys.argv[-2][1:].split("]:")
+pathlib.Path(sys.argv[0]).with_name("arguments").write_text(" ".join(sys.argv[1:]))
+line = socket.create_connection((host, int(port)))
+def up():
+    while data := os.read(0, 65536):
+        line.sendall(data)
+    line.shutdown(socket.SHUT_WR)
+threading.Thread(target=up, daemon=True).start()
+while data := line.recv(65536):
+    os.write(1, data)
+"""
+"""A stand-in for `ssh -W [host]:port jump` and `nc host port`, which writes down its arguments."""
+
+
+@pytest.mark.parametrize(
+    ("setting", "arguments"),
+    [
+        ("ProxyJump one, me@two:2200", "-J ssh://one -W [127.0.0.1]:{port} ssh://me@two:2200"),
+        ("ProxyJump one", "-W [127.0.0.1]:{port} ssh://one"),
+        ("ProxyCommand ssh %h %p", "127.0.0.1 {port}"),
+    ],
+)
+def test_a_server_behind_another_is_reached_as_by_ssh(
+    sshd: Any, setting: str, arguments: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(sshd.home, home)
+    config = f"Host cluster\n  HostName 127.0.0.1\n  {setting}\n"
+    (home / ".ssh" / "config").write_text(config)
+    (tmp_path / "bin").mkdir()
+    relay = tmp_path / "bin" / "ssh"
+    relay.write_text(f"#!{sys.executable}\n{RELAY}")
+    relay.chmod(0o700)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("PATH", f"{relay.parent}:{os.environ['PATH']}")
+    (tmp_path / "remote" / "store" / "v1").mkdir(parents=True)
+    url = sshd.url(tmp_path / "remote").replace("127.0.0.1", "cluster")
+    assert Remote(url).is_store()
+    assert (relay.parent / "arguments").read_text() == arguments.format(port=sshd.port)
+
+
+def test_a_jump_that_fails_is_named(
+    sshd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(sshd.home, home)
+    (home / ".ssh" / "config").write_text("Host *\n  ProxyCommand false\n")
+    monkeypatch.setenv("HOME", str(home))
+    with pytest.raises(UserError, match=r"does the ProxyJump or ProxyCommand of ~/\.ssh/config"):
+        Remote(sshd.url(tmp_path))
+
+
+def test_the_name_of_a_host_is_no_command(
+    sshd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(sshd.home, home)
+    (home / ".ssh" / "config").write_text("Host *\n  ProxyCommand nc %h %p\n")
+    monkeypatch.setenv("HOME", str(home))
+    with pytest.raises(UserError, match="no name of a host"):
+        Remote(f"sftp://a;touch${{IFS}}{tmp_path.name}/x")
+
+
+def test_servers_that_the_machine_knows_are_known_to_its_users(
+    sshd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(sshd.home, home)
+    (home / ".ssh" / "known_hosts").rename(tmp_path / "known")
+    monkeypatch.setenv("HOME", str(home))
+    with pytest.raises(UserError, match="connect to it once by ssh"):
+        Remote(sshd.url(tmp_path))
+    monkeypatch.setattr("unidet.store.ssh.OF_ALL_USERS", str(tmp_path / "known"))
+    assert not Remote(sshd.url(tmp_path)).is_store()
+
+
+def test_a_server_that_lets_nobody_in_says_what_helps(
+    sshd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(sshd.home, home)
+    (home / ".ssh" / "id_ed25519").unlink()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    with pytest.raises(UserError, match=r"; give a key that logs in without a question"):
+        Remote(sshd.url(tmp_path))

@@ -12,6 +12,14 @@ _ENDS = (EOFError, BrokenPipeError, ConnectionResetError, ConnectionAbortedError
 _LOST = ("Server connection dropped", "Socket is closed")
 # Those of aiohttp and botocore, whose modules are not loaded for other remotes.
 _LOST_KINDS = ("ClientPayloadError", "ConnectionClosedError")
+# What paramiko says as it refuses a server or is refused, and what helps.
+_KEY = "give a key that logs in without a question, by ssh-add or as IdentityFile in ~/.ssh/config"
+_ADVICE = {
+    "not found in known_hosts": "connect to it once by ssh, which shows its key and asks",
+    "No authentication methods available": _KEY,
+    "Private key file is encrypted": _KEY,
+    "Authentication failed": _KEY,
+}
 # All that S3 says where it answers without a text, as it does when asked whether a file is there.
 _NO_TEXT = ("Bad Request", "Forbidden")
 _WHO = "are the credentials right and still valid, and may they list and read this bucket?"
@@ -26,7 +34,8 @@ def words(error: BaseException) -> str:
         return f"the connection was lost ({text.rstrip(': ')}); run this again, it continues"
     if isinstance(error, RecursionError):  # botocore follows the server to another region
         return "is redirected without end; look at the region and the address of the endpoint"
-    return _about_rights(error) or text
+    advice = next((advice for said, advice in _ADVICE.items() if said in text), "")
+    return _about_rights(error) or (f"{text.rstrip('.')}; {advice}" if advice else text)
 
 
 def _text(error: BaseException) -> str:

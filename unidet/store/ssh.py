@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import shlex
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
@@ -18,7 +21,9 @@ from paramiko.sftp import CMD_DATA, CMD_READ, int64
 from unidet.errors import UserError
 from unidet.redaction import redact_argument
 
+_HOST = re.compile(r"\w[\w.:-]*")  # what a shell takes for one word
 PATIENCE = 60.0  # seconds to wait for one answer of a server
+OF_ALL_USERS = "/etc/ssh/ssh_known_hosts"
 # What paramiko says of a server that does not answer, by how far it has come.
 _SILENT = (
     "Error reading SSH protocol banner",
@@ -38,21 +43,30 @@ class KnownHosts(SFTPFileSystem):
     def _connect(self) -> None:
         self.client = paramiko.SSHClient()
         self.client.load_system_host_keys()
+        with suppress(OSError):  # most machines have none
+            self.client.load_system_host_keys(OF_ALL_USERS)
         self.client.set_missing_host_key_policy(paramiko.RejectPolicy())
-        limits = dict.fromkeys(
-            ("timeout", "banner_timeout", "auth_timeout", "channel_timeout"), PATIENCE
-        )
         try:
-            self.client.connect(self.host, **limits, **self.ssh_kwargs)
+            self._begin()
             session = self._session()
         except paramiko.SSHException as error:
-            if isinstance(error.__context__, EOFError):  # while the greeting was read
-                text = "ends the connection at once; is this the port of an SSH server?"
-                raise ConnectionError(text) from error
             if str(error) in _SILENT:
                 raise TimeoutError from error
             raise
         self.ftp = paramiko.SFTPClient(cast(paramiko.Channel, _Patient(session)))
+
+    def _begin(self) -> None:
+        limits = ("timeout", "banner_timeout", "auth_timeout", "channel_timeout")
+        try:
+            self.client.connect(self.host, **dict.fromkeys(limits, PATIENCE), **self.ssh_kwargs)
+        except (paramiko.SSHException, EOFError) as error:
+            cause = error if isinstance(error, EOFError) else error.__context__
+            if not isinstance(cause, (EOFError, ConnectionResetError)):
+                raise
+            asked = "is this the port of an SSH server"
+            if "sock" in self.ssh_kwargs:
+                asked = "does the ProxyJump or ProxyCommand of ~/.ssh/config reach it"
+            raise ConnectionError(f"ends the connection at once; {asked}?") from error
 
     def _session(self) -> paramiko.Channel:
         transport = self.client.get_transport()
@@ -203,24 +217,53 @@ def connect(url: str) -> tuple[KnownHosts, str]:
         raise UserError(
             f"remote {redact_argument(url)}: names no host; give sftp://user@host/folder"
         )
-    options = _of_config(host)
+    options = _of_config(host, port)
     given = {"username": parts.username, "password": parts.password}
     options |= {name: unquote(value) for name, value in given.items() if value is not None}
-    if port is not None:
-        options["port"] = port
     return KnownHosts(options.pop("host"), **options), parts.path
 
 
-def _of_config(host: str) -> dict[str, Any]:
-    """Settings of a host in ~/.ssh/config, as arguments of paramiko's `connect`."""
-    path = os.path.expanduser("~/.ssh/config")
-    if not os.path.isfile(path):
-        return {"host": host}
-    found = paramiko.SSHConfig.from_path(path).lookup(host)
+def _of_config(host: str, port: int | None) -> dict[str, Any]:
+    """Settings of a host in ~/.ssh/config, as arguments of paramiko's `connect`.
+
+    Args:
+        port: the one that was asked for, which goes before that of the file.
+    """
+    path = Path("~/.ssh/config").expanduser()
+    first = "" if port is None else f"Port {port}\n"
+    text = path.read_text() if path.is_file() else ""
+    found = paramiko.SSHConfig.from_text(first + text).lookup(host)
     options: dict[str, Any] = {"host": found["hostname"]}
     for name, key in (("username", "user"), ("key_filename", "identityfile")):
         if key in found:
             options[name] = found[key]
     if "port" in found:
         options["port"] = int(found["port"])
+    command = _proxy(found)
+    if command:
+        if not _HOST.fullmatch(found["hostname"]):
+            raise UserError(f"remote: {found['hostname']} is no name of a host for {command}")
+        options["sock"] = _through(command)
     return options
+
+
+def _proxy(found: Mapping[str, Any]) -> str | None:
+    """The shell command whose standard input and output are the connection, if there is one."""
+    jumps = found.get("proxyjump", "none").split(",")
+    if jumps != ["none"]:
+        *through, last = (one if "://" in one else f"ssh://{one}" for one in map(str.strip, jumps))
+        target = f"[{found['hostname']}]:{found.get('port', 22)}"
+        return shlex.join(
+            ["ssh", *(["-J", ",".join(through)] if through else []), "-W", target, last]
+        )
+    return found.get("proxycommand")
+
+
+def _through(command: str) -> socket.socket:
+    """A connection through what a command starts, which ends when the connection does."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        ends = [(os.POSIX_SPAWN_DUP2, theirs.fileno(), descriptor) for descriptor in (0, 1)]
+        shell = ["sh", "-c", f"exec {command}"]
+        os.posix_spawn("/bin/sh", shell, os.environ, file_actions=ends)
+    return ours
