@@ -17,6 +17,11 @@ def test_s3_that_may_not_say_why_it_refuses(text: str) -> None:
     assert refusal(PermissionError(13, "Permission denied")) == "Permission denied"
 
 
+def test_sftp_that_says_no_more_than_that_it_failed() -> None:
+    assert words(OSError("Failure")).startswith("the server failed, and says no more; look at its")
+    assert "replace files" in words(OSError("Operation unsupported"))
+
+
 def test_a_redirection_without_end() -> None:
     """A http:// endpoint that leads to its https://, in botocore."""
     said = words(RecursionError("maximum recursion depth exceeded"))

@@ -112,6 +112,21 @@ def test_a_file_that_ends_early_ends_no_transfer(
     assert not (tmp_path / "arrived").exists()
 
 
+@pytest.mark.parametrize("method", ["_answer", "__init__"])
+def test_a_file_that_the_server_s_disk_cannot_read_is_refused_alone(
+    remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """As it is opened or read; OpenSSH then says "Failure", and paramiko gives no errno."""
+
+    def failing(self: Any, *given: Any) -> None:
+        raise OSError("Failure")
+
+    monkeypatch.setattr(_Ahead, method, failing)
+    with pytest.raises(Refused, match=f"{FILE.sha256}: cannot be read"):
+        remote.download(FILE, tmp_path / "arrived")
+    assert not (tmp_path / "arrived").exists()
+
+
 def test_a_line_that_ends_is_one_error(remote: Remote, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="the connection was lost"):
         remote.download(FILE, tmp_path / "arrived", lambda _: remote.cut())

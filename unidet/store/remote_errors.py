@@ -19,7 +19,10 @@ _ADVICE = {
     "No authentication methods available": _KEY,
     "Private key file is encrypted": _KEY,
     "Authentication failed": _KEY,
+    "Operation unsupported": "its server must be able to replace files, as OpenSSH's is",
 }
+# All that SFTP says of a disk that is full or cannot be read, and of most else.
+_FAILED = "Failure"
 # All that S3 says where it answers without a text, as it does when asked whether a file is there.
 _NO_TEXT = ("Bad Request", "Forbidden")
 _WHO = "are the credentials right and still valid, and may they list and read this bucket?"
@@ -34,6 +37,8 @@ def words(error: BaseException) -> str:
         return f"the connection was lost ({text.rstrip(': ')}); run this again, it continues"
     if isinstance(error, RecursionError):  # botocore follows the server to another region
         return "is redirected without end; look at the region and the address of the endpoint"
+    if text == _FAILED:
+        return "the server failed, and says no more; look at its disk, which may be full or damaged"
     advice = next((advice for said, advice in _ADVICE.items() if said in text), "")
     return _about_rights(error) or (f"{text.rstrip('.')}; {advice}" if advice else text)
 
@@ -57,7 +62,7 @@ def _about_rights(error: BaseException) -> str:
 
 def is_of_one_file(error: BaseException) -> bool:
     """Whether the next file may still be read: this one is private, broken or just removed."""
-    is_broken = isinstance(error, OSError) and error.errno == errno.EIO
+    is_broken = isinstance(error, OSError) and (error.errno == errno.EIO or str(error) == _FAILED)
     return is_broken or isinstance(error, (PermissionError, FileNotFoundError))
 
 
