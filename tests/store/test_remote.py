@@ -291,6 +291,33 @@ def test_a_folder_that_another_writer_makes_at_the_same_time(
 # --- mending -----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("error", [UserError("the connection was lost"), KeyboardInterrupt()])
+def test_a_repair_that_a_remote_stops_is_done_by_the_next(
+    store: Store,
+    publish: Publish,
+    address: str,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+) -> None:
+    """A record that was only set aside would not be asked for again."""
+    _, rpn = chain(publish)
+    push(store, Remote(address), [rpn])
+    record = store.layout.record(rpn.key)
+    record.write_bytes(record.read_bytes()[:-40])
+
+    def stopped(self: Remote, key: str) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Remote, "action", stopped)
+        with pytest.raises(type(error)):
+            repair(store, verify(store), Remote(address), no_use)
+    (fate,) = repair(store, verify(store), Remote(address), no_use).values()
+    assert fate.startswith("brought back from")
+    assert store.lookup(rpn.key) == rpn
+    assert verify(store).problems == ()
+
+
 def test_verify_repairs_from_a_remote(store: Store, publish: Publish, address: str) -> None:
     data, rpn = chain(publish)
     push(store, Remote(address), [rpn])

@@ -161,13 +161,14 @@ def remove(path: Path) -> None:
         shutil.rmtree(folder)
 
 
-def set_aside(path: Path, trash: Path) -> None:
-    """Move a faulty file to the trash, where it stays until a clean-up."""
+def set_aside(path: Path, trash: Path) -> Path:
+    """Move a faulty file to the trash, where it stays until a clean-up; returns where it is."""
     make_folder(trash)
     target = trash / f"{path.name}.{secrets.token_hex(4)}"
     os.rename(path, target)
     touch(target)
     sync(path.parent)
+    return target
 
 
 def touch(path: Path) -> None:

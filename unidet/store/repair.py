@@ -15,6 +15,7 @@ from unidet.counts import counted
 from unidet.store import runs
 from unidet.store.disk import clear_errors, make_folder, set_aside, sync
 from unidet.store.hashing import sha256_file
+from unidet.store.ingest import link_back
 from unidet.store.places import no_folders
 from unidet.store.record import StoredFile
 from unidet.store.remote import Refused, Remote
@@ -146,10 +147,16 @@ def _log(store: Store, path: Path) -> str:
 
 
 def _record(store: Store, path: Path, remote: Remote | None, use: Use) -> str:
-    set_aside(path, store.layout.trash)
+    aside = set_aside(path, store.layout.trash)
     is_record = path.suffix == ".json" and path.parent.parent == store.layout.actions
     if remote is not None and is_record:
-        with suppress(Refused):
+        try:
             if fetch(store, remote, path.stem, use) is not None:
                 return f"brought back from {remote.url}"
+        except Refused:
+            pass
+        except BaseException:  # the next repair must find it, or it would not ask the remote again
+            with suppress(FileExistsError, FileNotFoundError):
+                link_back(aside, path)
+            raise
     return SET_ASIDE
