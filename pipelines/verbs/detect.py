@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from unidet.console.interrupt import at_once
 from unidet.console.terminal import say
 from unidet.counts import counted
 from unidet.pipelines.verbs.support.arguments import file_path, number, whole
@@ -88,7 +89,8 @@ def run(options: Namespace, compose: Compose) -> int:
     from unidet.pipelines.detector.options import Options
 
     rules = Options(options.threshold, options.top_k, options.gamma, options.multi_label)
-    sources = find_sources(options.sources, recursive=options.recursive)
+    with at_once():  # nothing is begun yet, and a list on standard input may be long in coming
+        sources = find_sources(options.sources, recursive=options.recursive)
     wanted = Wanted(
         folder=Path(options.out),
         format=options.format,

@@ -260,6 +260,29 @@ def test_ctrl_c_leaves_the_results_so_far(
     assert len(results()) == 2
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_list_that_does_not_come_is_not_waited_for_after_a_signal(
+    number: signal.Signals,
+    opened: Opened,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    opened(("cat",))
+
+    class Silent:
+        def read(self) -> str:
+            signal.raise_signal(number)
+            return "a.png"  # as a pipe gives that is read on after the signal
+
+    monkeypatch.setattr("sys.stdin", Silent())
+    try:
+        assert exit_status("detect", "-", "--weights", "w.pth") == interrupt.EXIT_CODE
+    finally:
+        interrupt._requested.clear()
+    assert "stopped; " in capsys.readouterr().err
+    assert not Path("detections").exists()
+
+
 def test_no_password_enters_the_journal(opened: Opened) -> None:
     opened(("cat",))
     remote = "remote=sftp://me:S3cret@cluster/data"
