@@ -254,6 +254,32 @@ def test_a_key_whose_first_parts_are_left_out_is_answered_with_whole_ones(
         compose([override])
 
 
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (
+            ["experiment=coco", "data.train_scenes=5"],
+            "data.train_scenes: only data.kind=toy has this key; here data has kind, ",
+        ),
+        (
+            ["experiment=coco_o365_oid", "clip_embeddings=none"],
+            "clip_embeddings.files: only clip_embeddings.source=files has this key; here "
+            "clip_embeddings has source",
+        ),
+        (
+            ["rpn=toy_detr", "rpn.network.finest_scale=3"],
+            "rpn.network.finest_scale: only rpn.network.kind=cln or rpn.network.kind=rpn has this "
+            "key; here rpn.network has kind, ",
+        ),
+    ],
+)
+def test_a_key_of_another_variant_is_answered_with_the_choice_that_has_it(
+    overrides: list[str], line: str
+) -> None:
+    with pytest.raises(UserError, match=f"^{re.escape(line)}"):
+        compose(overrides)
+
+
 def test_networks_that_propose_together_are_pages_with_values_of_their_own() -> None:
     merged = compose(["proposals.merge=[toy,toy_rpn]", "proposers.toy_rpn.training.steps=7"])
     assert list(merged.proposers) == ["toy", "toy_rpn"]

@@ -70,7 +70,14 @@ def _line(schema: type, problem: Mapping[str, Any]) -> str:
     *path, last = problem["loc"]
     holder, keys = _walk(schema, path)
     if problem["type"] == "unexpected_keyword_argument":
-        return unknown_key(schema, [*keys, str(last)], [item.name for item in fields(holder)])
+        known = [item.name for item in fields(holder)]
+        if choices := _choices_with(str(last), _walk(schema, path[:-1])[0]):
+            where = ".".join(keys)
+            needed = " or ".join(f"{where}.{choice}" for choice in choices)
+            return (
+                f"{where}.{last}: only {needed} has this key; here {where} has {', '.join(known)}"
+            )
+        return unknown_key(schema, [*keys, str(last)], known)
     if problem["type"] in ("missing", "missing_argument"):
         allowed = get_args(_hints_of(holder).get(str(last)))
         choice = f"; it is one of {', '.join(map(str, allowed))}" if allowed else ""
@@ -158,8 +165,18 @@ def _variants(union: Any) -> dict[str, Any]:
     return {tag: member for member in get_args(union) for tag in _tags(member)}
 
 
+def _choices_with(key: str, union: Any) -> list[str]:
+    """`kind=toy` for every variant of a tagged union that has this key; none for other types."""
+    members = [member for member in get_args(union) if key in _hints_of(member)]
+    return [f"{name}={tag}" for member in members for name, tag in _named_tags(member)]
+
+
 def _tags(member: Any) -> Iterator[str]:
-    if is_dataclass(member):
-        hints = get_type_hints(member)
-        for name in ("kind", "source"):
-            yield from get_args(hints.get(name))
+    yield from (tag for _, tag in _named_tags(member))
+
+
+def _named_tags(member: Any) -> Iterator[tuple[str, str]]:
+    """The name and each value of the field that selects a variant."""
+    hints = _hints_of(member)
+    for name in ("kind", "source"):
+        yield from ((name, tag) for tag in get_args(hints.get(name)))
