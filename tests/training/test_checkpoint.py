@@ -115,6 +115,12 @@ def test_what_is_no_file_is_set_aside(folder: Path, make: Callable[[Path], None]
     assert (folder / f"{FILE}.damaged").exists()
 
 
+def test_one_larger_than_any_of_its_network_is_set_aside_unread(folder: Path) -> None:
+    os.truncate(folder / FILE, 1 << 43)  # sparse; read, it would end in a MemoryError
+    assert restored(folder) == (7, 7.0, list(range(7)))
+    assert (folder / f"{FILE}.damaged").exists()
+
+
 def test_one_that_the_disk_gives_no_more_is_set_aside(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,10 +52,10 @@ def clear_errors(root: Path) -> Iterator[None]:
         raise UserError(f"store {root} {reason} ({where})") from error
 
 
-def read_plain(path: Path, most: int | None = MOST_BYTES) -> bytes:
+def read_plain(path: Path, most: int = MOST_BYTES) -> bytes:
     """Content of a plain file, without blocking on pipes or endless devices.
 
-    It is read into memory whole: None as `most` is for files of any size that this process needs.
+    It is read into memory whole.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -71,7 +71,7 @@ def read_plain(path: Path, most: int | None = MOST_BYTES) -> bytes:
         state = os.fstat(descriptor)
         if not stat.S_ISREG(state.st_mode):
             raise ValueError("a folder, a device or a pipe, not a plain file")
-        if most is not None and state.st_size > most:
+        if state.st_size > most:
             raise ValueError(f"{state.st_size} bytes, more than the {most} that it may have")
         with naming(path), os.fdopen(descriptor, "rb", closefd=False) as stream:
             return stream.read()

@@ -7,6 +7,7 @@ it was at its step, so that the two cannot part.
 from __future__ import annotations
 
 import hashlib
+import math
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from safetensors.numpy import load
 from unidet.console.terminal import say
 from unidet.errors import UserError
 from unidet.store.arrays import save_tensors
-from unidet.store.disk import read_plain, remove, sync, unreadable_is_damaged
+from unidet.store.disk import MOST_BYTES, read_plain, remove, sync, unreadable_is_damaged
 from unidet.training import log, ranks
 from unidet.training.ema import WeightEMA
 from unidet.training.optimizer import Optimizer
@@ -28,6 +29,7 @@ FILE = "checkpoint.safetensors"
 PREVIOUS = "previous.safetensors"
 CHECKSUM = "checksum"
 RUN = "run"
+_MOST_BYTES_A_NUMBER = 64  # of the network: the number itself, its average and its moments
 
 
 def save_checkpoint(
@@ -74,10 +76,12 @@ def load_checkpoint(
     Returns:
         The number of finished steps, 0 if there is no usable checkpoint.
     """
-    arrays = _usable(folder / FILE) or _usable(folder / PREVIOUS)
+    state = model.state_dict()
+    most = MOST_BYTES + _MOST_BYTES_A_NUMBER * sum(math.prod(var.shape) for var in state.values())
+    arrays = _usable(folder / FILE, most) or _usable(folder / PREVIOUS, most)
     if arrays is None:
         return 0
-    for name, var in model.state_dict().items():
+    for name, var in state.items():
         var.update(_like(var, arrays[f"model/{name}"]))
     optimizer.load(_below(arrays, "optimizer/"))
     if ema:
@@ -90,11 +94,12 @@ def load_checkpoint(
     return int(arrays["step"][0])
 
 
-def _usable(path: Path) -> dict[str, np.ndarray] | None:
-    """The content of a checkpoint; None if it is missing, damaged or of another run."""
+def _usable(path: Path, most: int) -> dict[str, np.ndarray] | None:
+    """The content of a checkpoint of at most so many bytes; None if it is missing, damaged or of
+    another run."""
     try:
         with unreadable_is_damaged():
-            arrays = load(read_plain(path, None))  # of a mapped file, that would end the process
+            arrays = load(read_plain(path, most))  # of a mapped file, that would end the process
         if not np.array_equal(arrays.pop(CHECKSUM), _checksum(arrays)):
             raise ValueError("its checksum does not match")
         if not np.array_equal(arrays.pop(RUN), _run_of(path.parent)):
