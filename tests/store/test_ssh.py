@@ -133,6 +133,34 @@ def test_a_line_that_ends_is_one_error(remote: Remote, tmp_path: Path) -> None:
     assert not (tmp_path / "arrived").exists()
 
 
+def test_a_server_that_ends_the_session_is_one_error(
+    remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that is stopped; requests can still be sent, and no answer to them comes."""
+
+    def ended(*_: Any) -> None:
+        raise EOFError
+
+    with pytest.raises(UserError, match="the connection was lost"):
+        remote.download(
+            FILE,
+            tmp_path / "arrived",
+            lambda _: monkeypatch.setattr(paramiko.SFTPClient, "_read_packet", ended),
+        )
+    assert not (tmp_path / "arrived").exists()
+
+
+def test_nothing_is_asked_for_behind_the_end_that_a_server_tells(
+    remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: list[tuple[int, int]]
+) -> None:
+    """Answers that arrive behind it would be kept, four megabytes for each end."""
+    given = [b"x", b""] * 1000
+    monkeypatch.setattr(_Ahead, "_answer", lambda *_: given.pop(0))
+    with pytest.raises(Refused, match="does not have this hash"):
+        remote.download(FILE, tmp_path / "arrived")
+    assert len(reads) < 200
+
+
 RELAY = """import socket, sys, threading, os, pathlib
 host, port = sys.argv[-2:] if sys.argv[-1].isdigit() else sys.argv[-2][1:].split("]:")
 pathlib.Path(sys.argv[0]).with_name("arguments").write_text(" ".join(sys.argv[1:]))

@@ -122,10 +122,13 @@ class _Ahead:
         self._file = file
         self._server: Any = file.sftp  # its methods for requests have no public names
         self._place = 0
+        self._is_over = False
         self._answers: dict[int, tuple[int, paramiko.Message]] = {}
 
     def read(self, count: int) -> bytes:
-        """The next `count` bytes, fewer at the end."""
+        """The next `count` bytes, fewer at the end, after which nothing is asked for."""
+        if self._is_over:
+            return b""
         step, end = self._file.MAX_REQUEST_SIZE, self._place + count
         asked = [(at, min(step, end - at)) for at in range(self._place, end, step)]
         numbers = [self._ask(*part) for part in asked]
@@ -139,6 +142,7 @@ class _Ahead:
                 data += more
             piece += data[:length]
             if len(data) < length:
+                self._is_over = True
                 break
         self._place += len(piece)
         return bytes(piece)
@@ -166,7 +170,8 @@ class _Ahead:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        # Without an answer, which a lost connection would turn into an error of its own.
+        self._file._close(async_=True)
 
 
 class _Patient:
