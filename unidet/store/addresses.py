@@ -26,6 +26,7 @@ _MISSING = {
 _MISTYPED_ADDRESS = re.compile(
     r"[A-Za-z][\w+.-]*:/(?!/)|(?:sftp|ssh|s3)(?::|/{1,2}[^/]*@)|[^/]+@[^/]+:|[^/]*:[^/]*@"
 )
+_CHAIN = re.compile(r"::(?![^/]*\])")  # no address of IPv6, which stands in [ ]
 _OF_FILES = re.compile(r"(file|local):(?!///)", re.IGNORECASE)
 
 
@@ -60,7 +61,7 @@ def connect(url: str) -> tuple[Any, str]:
 
 def _wrong_address(url: str, protocol: str) -> str:
     """Why an address is not used, although fsspec would make something of it; else empty."""
-    if "::" in url:  # fsspec's own SFTP would take any host for the one that is meant
+    if _CHAIN.search(url):  # fsspec's own SFTP would take any host for the one that is meant
         return "an address names one server, or is a folder without ::"
     if _OF_FILES.match(url):
         return "names a server or no whole path; give the folder as a path"
