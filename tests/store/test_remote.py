@@ -658,7 +658,8 @@ def test_a_password_with_signs_of_an_address(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(ssh, "KnownHosts", lambda host, **options: (host, options))
     (host, options), path = ssh.connect("sftp://me%40here:a%2Fb%3F%23@cluster:99/data")
     assert (host, path) == ("cluster", "/data")
-    assert options == {"username": "me@here", "password": "a/b?#", "port": 99}
+    given = {"username": "me@here", "password": "a/b?#", "port": 99}
+    assert given.items() <= options.items()
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from unidet.errors import UserError
 from unidet.store.paths import Layout
 from unidet.store.record import StoredFile
 from unidet.store.remote import Refused, Remote
-from unidet.store.ssh import _Ahead
+from unidet.store.ssh import KnownHosts, _Ahead
 
 CONTENT = os.urandom(5_000_000)  # two pieces; the last request is of no whole 32 kB
 FILE = StoredFile(hashlib.sha256(CONTENT).hexdigest(), len(CONTENT))
@@ -236,6 +236,43 @@ def test_servers_that_the_machine_knows_are_known_to_its_users(
         Remote(sshd.url(tmp_path))
     monkeypatch.setattr("unidet.store.ssh.OF_ALL_USERS", str(tmp_path / "known"))
     assert not Remote(sshd.url(tmp_path)).is_store()
+
+
+@pytest.mark.parametrize(
+    ("setting", "file", "name"),
+    [
+        ("", "known_hosts", "[127.0.0.1]:{port}"),
+        ("UserKnownHostsFile ~/.ssh/absent ~/.ssh/other", "other", "[127.0.0.1]:{port}"),
+        ("HostKeyAlias Node", "known_hosts", "node"),
+    ],
+)
+def test_a_host_is_found_by_the_name_and_the_key_that_the_config_gives(
+    sshd: Any, setting: str, file: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name with capitals, which an address keeps; in a file with a comment in latin-1."""
+    folder = tmp_path / ".ssh"
+    shutil.copytree(sshd.home / ".ssh", folder)
+    known = folder / "known_hosts"
+    key = known.read_text().partition(" ")[2]
+    known.unlink()
+    (folder / file).write_text(f"{name.format(port=sshd.port)} {key}")
+    config = f"# caf\xe9\nHost MyCluster\n  HostName 127.0.0.1\n  {setting}\n"
+    (folder / "config").write_text(config, encoding="latin-1")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert not Remote(sshd.url(tmp_path).replace("127.0.0.1", "MyCluster")).is_store()
+
+
+@pytest.mark.parametrize(
+    ("host", "given"),
+    [("[::1]", "::1"), ("me@[fe80::1]:2200", "fe80::1"), ("me:a@Node", "node")],
+)
+def test_an_address_of_ipv6_names_one_server(
+    host: str, given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached = []
+    monkeypatch.setattr(KnownHosts, "_connect", lambda self: reached.append(self.host))
+    Remote(f"sftp://{host}/data")
+    assert reached == [given]
 
 
 def test_a_server_that_lets_nobody_in_says_what_helps(

@@ -22,7 +22,9 @@ from unidet.errors import UserError
 from unidet.redaction import redact_argument
 
 _HOST = re.compile(r"\w[\w.:-]*")  # what a shell takes for one word
+_PORT = 22
 PATIENCE = 60.0  # seconds to wait for one answer of a server
+_KNOWN = "~/.ssh/known_hosts ~/.ssh/known_hosts2"  # where the user's config names no others
 OF_ALL_USERS = "/etc/ssh/ssh_known_hosts"
 # What paramiko says of a server that does not answer, by how far it has come.
 _SILENT = (
@@ -40,11 +42,14 @@ class KnownHosts(SFTPFileSystem):
 
     cachable = False
 
+    def __init__(self, host: str, *, known: str, alias: str | None, **options: Any) -> None:
+        """`known`: files of keys; `alias`: the name under which they have that of this server."""
+        self._known, self._alias = known, alias
+        super().__init__(host, **options)
+
     def _connect(self) -> None:
         self.client = paramiko.SSHClient()
-        self.client.load_system_host_keys()
-        with suppress(OSError):  # most machines have none
-            self.client.load_system_host_keys(OF_ALL_USERS)
+        self._know()
         self.client.set_missing_host_key_policy(paramiko.RejectPolicy())
         try:
             self._begin()
@@ -54,6 +59,16 @@ class KnownHosts(SFTPFileSystem):
                 raise TimeoutError from error
             raise
         self.ftp = paramiko.SFTPClient(cast(paramiko.Channel, _Patient(session)))
+
+    def _know(self) -> None:
+        known = paramiko.HostKeys()
+        for path in (*shlex.split(self._known), OF_ALL_USERS):
+            with suppress(OSError):  # most machines have only one of them
+                known.load(os.path.expanduser(path))
+        port = self.ssh_kwargs.get("port", _PORT)
+        name = self.host if port == _PORT else f"[{self.host}]:{port}"
+        for kind, key in (known.lookup(self._alias or name) or {}).items():
+            self.client.get_host_keys().add(name, kind, key)
 
     def _begin(self) -> None:
         limits = ("timeout", "banner_timeout", "auth_timeout", "channel_timeout")
@@ -215,7 +230,7 @@ def connect(url: str) -> tuple[KnownHosts, str]:
     """
     parts = urlsplit(url)
     try:
-        host, port = parts.hostname, parts.port
+        host, port = parts.hostname and _as_given(parts.netloc), parts.port
     except ValueError:  # its message may contain part of a password with a slash
         host = None
     if not host:
@@ -228,6 +243,12 @@ def connect(url: str) -> tuple[KnownHosts, str]:
     return KnownHosts(options.pop("host"), **options), parts.path
 
 
+def _as_given(place: str) -> str:
+    """The host of `[user[:password]@]host[:port]`; ~/.ssh/config may know it by its capitals."""
+    host = place.rpartition("@")[2]
+    return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+
+
 def _of_config(host: str, port: int | None) -> dict[str, Any]:
     """Settings of a host in ~/.ssh/config, as arguments of paramiko's `connect`.
 
@@ -236,9 +257,13 @@ def _of_config(host: str, port: int | None) -> dict[str, Any]:
     """
     path = Path("~/.ssh/config").expanduser()
     first = "" if port is None else f"Port {port}\n"
-    text = path.read_text() if path.is_file() else ""
+    text = path.read_text(errors="surrogateescape") if path.is_file() else ""
     found = paramiko.SSHConfig.from_text(first + text).lookup(host)
-    options: dict[str, Any] = {"host": found["hostname"]}
+    options: dict[str, Any] = {
+        "host": found["hostname"].lower(),  # as ssh writes it into known_hosts
+        "known": found.get("userknownhostsfile", _KNOWN),
+        "alias": found["hostkeyalias"].lower() if "hostkeyalias" in found else None,
+    }
     for name, key in (("username", "user"), ("key_filename", "identityfile")):
         if key in found:
             options[name] = found[key]
