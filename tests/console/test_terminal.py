@@ -31,3 +31,17 @@ def test_lines_say_how_long_it_will_take(
         "  training: 16/40 loss 1.5, 2 min 00 s left",
         "  training: 40/40 loss 1.5",
     ]
+
+
+def test_the_time_left_is_that_of_what_is_counted_now(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A pull counts the bytes of each artefact anew: after 100 s for the first, 10 of the
+    next came in 20 s, so the 15 that are left take 30 s."""
+    clock = [100.0]
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: clock[0])
+    progress = Progress("pull", stoppable=False)
+    for done, total, seconds in ((1, 99, 100.0), (99, 99, 200.0), (5, 30, 201.0), (15, 30, 221.0)):
+        clock[0] = seconds
+        progress.update(done, total)
+    assert capsys.readouterr().err.splitlines() == ["  pull: 99/99", "  pull: 15/30, 30 s left"]

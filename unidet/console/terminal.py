@@ -40,11 +40,12 @@ class Progress:
         self._stoppable = stoppable
         self._bar: tqdm | None = None
         self._said = time.monotonic()
-        self._first: tuple[int, float] | None = None
+        self._first = (0, 0, 0.0)  # `done` and `total` of the first update of a count, and its time
 
     def update(self, done: int, total: int, note: str = "") -> None:
         """`done` of `total` are finished; `note` is a short word such as the loss."""
-        self._first = self._first or (done, time.monotonic())
+        if self._first[1] != total or done < self._first[0]:  # as of the next artefact of a pull
+            self._first = done, total, time.monotonic()
         if sys.stderr.isatty():
             self._draw(done, total, note)
         elif time.monotonic() - self._said >= QUIET_INTERVAL:
@@ -55,8 +56,7 @@ class Progress:
 
     def _left(self, done: int, total: int) -> str:
         """`, 3 min 05 s left`, by the pace since the first update; unless a note says it."""
-        assert self._first is not None
-        first, since = self._first
+        first, _, since = self._first
         if not first < done < total:
             return ""
         return f", {duration((total - done) * (time.monotonic() - since) / (done - first))} left"
