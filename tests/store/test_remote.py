@@ -611,6 +611,31 @@ def test_files_that_are_not_ours_are_passed_over(
     assert len(fetch_all(other, Remote(address), no_use).artefacts) == 2
 
 
+@pytest.mark.parametrize(
+    ("method", "place"), [("put_file", "work/"), ("makedirs", "(work|blobs)"), ("ls", "blobs")]
+)
+def test_where_somebody_may_not_list_or_write_is_named(
+    method: str,
+    place: str,
+    store: Store,
+    publish: Publish,
+    sshd: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As in the folders of another user; SFTP tells no path."""
+
+    def refusing(*_: Any, **options: Any) -> None:
+        raise OSError(errno.EACCES, "Permission denied")
+
+    publish(FILES)
+    monkeypatch.setenv("HOME", str(sshd.home))
+    remote = Remote(sshd.url(tmp_path / "theirs"))
+    monkeypatch.setattr(type(remote._system), method, refusing)
+    with pytest.raises(UserError, match=rf"/theirs/store/v1/{place}\S*: Permission denied$"):
+        push(store, remote, None)
+
+
 # --- what cannot be reached --------------------------------------------------------------------
 
 

@@ -172,7 +172,7 @@ class Remote:
         temporary = self.layout.private(digest) if self._is_one_of(RENAMING) else path
         for folder in {path.parent, temporary.parent}:
             self._make_folder(folder)
-        with self._clear_errors():
+        with self._clear_errors(at=temporary):
             try:
                 self._system.put_file(str(source), str(temporary))
                 arrived = self._system.info(str(temporary))["size"]
@@ -220,7 +220,7 @@ class Remote:
     def _make_folder(self, folder: Path) -> None:
         if folder not in self._plain:
             self._refuse_links(folder)
-            with self._clear_errors():
+            with self._clear_errors(at=folder):
                 if self._is_local():
                     make_folder(folder)
                 elif not self._is_one_of(OBJECT_STORES):
@@ -256,7 +256,7 @@ class Remote:
                         yield found, int(item["size"] or 0) if is_plain else None
 
     def _ls(self, folder: Path) -> list[dict[str, Any]]:
-        with self._clear_errors():
+        with self._clear_errors(at=folder):
             try:
                 return sorted(self._system.ls(str(folder), detail=True), key=lambda i: i["name"])
             except FileNotFoundError:
@@ -313,8 +313,11 @@ class Remote:
         return Refused(f"remote {self.url}: refused {shown}: {why}")
 
     @contextmanager
-    def _clear_errors(self, read: Path | None = None) -> Iterator[None]:
+    def _clear_errors(self, read: Path | None = None, at: Path | None = None) -> Iterator[None]:
         """Turn any error of a network or file system into a UserError of one line.
+
+        Args:
+            at: what is listed or written; SFTP does not say where somebody may not.
 
         Raises:
             Refused: only this path, which is to be `read`, cannot be.
@@ -326,4 +329,6 @@ class Remote:
         except Exception as error:
             if read is not None and is_of_one_file(error):
                 raise self._refused(read, f"cannot be read ({refusal(error)})") from error
+            if isinstance(error, PermissionError) and not error.filename and at is not None:
+                error.filename = str(at)
             raise UserError(f"remote {self.url}: {words(error)}") from error
