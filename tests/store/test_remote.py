@@ -636,6 +636,12 @@ def test_where_somebody_may_not_list_or_write_is_named(
         push(store, remote, None)
 
 
+def test_folders_made_from_what_was_pushed_are_read_only(there: Layout, pushed: Action) -> None:
+    """They share their files with the store, which an edit would alter."""
+    folder = Store(there.root).folder(pushed)
+    assert not any((folder / name).stat().st_mode & 0o222 for name in pushed.files)
+
+
 # --- what cannot be reached --------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from unidet.errors import UserError
@@ -109,6 +110,11 @@ def _link_or_copy(blob: Path, target: Path) -> None:
             raise
         copy_hashed(blob, target)
         os.chmod(target, 0o444)
+    else:
+        mode = stat.S_IMODE(os.stat(target).st_mode)
+        if mode & 0o222:  # it was pushed here; edits would alter what is stored
+            with suppress(PermissionError):  # another user's
+                os.chmod(target, mode & ~0o222)
 
 
 def _refuse_other_files(folder: Path, action: Action) -> None:
