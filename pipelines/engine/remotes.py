@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -44,11 +44,16 @@ def note_no_store(remote: Remote) -> None:
 
 
 def from_remote(
-    remote: Remote, node: Node, preimage: dict[str, Any], store: Store, use: Use
+    remote: Remote,
+    node: Node,
+    preimage: dict[str, Any],
+    store: Store,
+    use: Use,
+    refuse: Callable[[str], None],
 ) -> Action | None:
     """The artefact for `preimage`, copied from the remote; None if the remote has none.
 
-    What is not what it says it is, is named and not taken: then the stage runs.
+    What is not what it says it is, is not taken: `refuse` gets a line that names it.
 
     Raises:
         UserError: the remote cannot be reached.
@@ -59,7 +64,7 @@ def from_remote(
             try:
                 action = fetch(store, remote, key, use, progress.update)
             except Refused as error:
-                say(f"  {error}")
+                refuse(str(error))
                 continue
             if action is not None:
                 return action

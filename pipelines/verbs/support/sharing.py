@@ -91,12 +91,16 @@ def bring_stages(
                 continue
             preimage = preimage_of(node, config, store, fresh)
             here = find(preimage, store)
-            action = here or from_remote(remote, node, preimage, store, use)
+            refused: list[str] = []
+            action = here or from_remote(remote, node, preimage, store, use, refused.append)
+            moved.refused += refused
             if action is None:
-                moved.refused.append(
-                    f"{node}: not at the remote for these settings, data and code; unidet fetch "
-                    f"--all brings all it has, with which unidet why {node.stage} compares"
-                )
+                if not refused:
+                    moved.refused.append(
+                        f"{node}: not at the remote for these settings, data and code; unidet "
+                        "fetch --all brings all it has, with which "
+                        f"unidet why {node.stage} compares"
+                    )
                 continue
             fresh[node] = action
             moved.artefacts.append(action.key)

@@ -105,6 +105,20 @@ def test_pull_makes_folders_and_fetch_does_not(
     assert "roi: an input of it is nowhere" in text
 
 
+def test_what_is_damaged_at_the_remote_is_not_called_absent(
+    tiny: Make, command: Command, tmp_path: Path
+) -> None:
+    remote = tmp_path / "remote"
+    built(tiny("stage=data"))
+    command("push", "--remote", str(remote))
+    for record in (remote / "store" / "v1" / "actions").glob("*/*.json"):
+        record.write_text("")
+    status, text = command("fetch", "data", "--remote", str(remote), elsewhere(tmp_path))
+    assert status == 1
+    assert "refused actions/" in text
+    assert "not at the remote" not in text
+
+
 def test_why_compares_with_what_others_made_elsewhere(
     tiny: Make, command: Command, tmp_path: Path
 ) -> None:
