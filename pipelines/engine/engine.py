@@ -229,9 +229,7 @@ def _obtain(node: Node, study: _Study, preimage: dict[str, Any]) -> tuple[Action
             if not study.has_looked:
                 study.has_looked = True
                 note_no_store(remote)
-            action = from_remote(
-                remote, node, preimage, store, study.use, lambda text: say(f"  {text}")
-            )
+            action = from_remote(remote, node, preimage, store, study.use)
         if action is not None:
             return action, "fetched"
     if config.upstream == "require" and node not in targets(config.stage, config):

@@ -49,7 +49,7 @@ def from_remote(
     preimage: dict[str, Any],
     store: Store,
     use: Use,
-    refuse: Callable[[str], None],
+    refuse: Callable[[str], None] = lambda text: say(f"  {text}"),
 ) -> Action | None:
     """The artefact for `preimage`, copied from the remote; None if the remote has none.
 
