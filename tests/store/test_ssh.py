@@ -18,7 +18,8 @@ from unidet.errors import UserError
 from unidet.store.paths import Layout
 from unidet.store.record import StoredFile
 from unidet.store.remote import Refused, Remote
-from unidet.store.ssh import KnownHosts, _Ahead
+from unidet.store.ssh import KnownHosts
+from unidet.store.ssh_files import ReadAhead
 
 CONTENT = os.urandom(5_000_000)  # two pieces; the last request is of no whole 32 kB
 FILE = StoredFile(hashlib.sha256(CONTENT).hexdigest(), len(CONTENT))
@@ -39,7 +40,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """(bytes asked for, requests to read that wait for their answer) of each request to read."""
     asked: list[tuple[int, int]] = []
     waiting = 0
-    ask, answered = _Ahead._ask, _Ahead._async_response
+    ask, answered = ReadAhead._ask, ReadAhead._async_response
 
     def asking(self: Any, place: int, length: int) -> int:
         nonlocal waiting
@@ -52,8 +53,8 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
         waiting -= 1
         answered(self, *given)
 
-    monkeypatch.setattr(_Ahead, "_ask", asking)
-    monkeypatch.setattr(_Ahead, "_async_response", answering)
+    monkeypatch.setattr(ReadAhead, "_ask", asking)
+    monkeypatch.setattr(ReadAhead, "_async_response", answering)
     return asked
 
 
@@ -94,9 +95,9 @@ def test_a_server_that_sends_less_than_it_was_asked_for(
     reads: list[tuple[int, int]],
 ) -> None:
     """What is missing is asked for, not the whole piece again."""
-    ask = _Ahead._ask
+    ask = ReadAhead._ask
     monkeypatch.setattr(
-        _Ahead, "_ask", lambda self, place, length: ask(self, place, min(length, 15_000))
+        ReadAhead, "_ask", lambda self, place, length: ask(self, place, min(length, 15_000))
     )
     remote.download(FILE, tmp_path / "arrived")
     assert (tmp_path / "arrived").read_bytes() == CONTENT
@@ -121,7 +122,7 @@ def test_a_file_that_the_server_s_disk_cannot_read_is_refused_alone(
     def failing(self: Any, *given: Any) -> None:
         raise OSError("Failure")
 
-    monkeypatch.setattr(_Ahead, method, failing)
+    monkeypatch.setattr(ReadAhead, method, failing)
     with pytest.raises(Refused, match=f"{FILE.sha256}: cannot be read"):
         remote.download(FILE, tmp_path / "arrived")
     assert not (tmp_path / "arrived").exists()
@@ -155,7 +156,7 @@ def test_nothing_is_asked_for_behind_the_end_that_a_server_tells(
 ) -> None:
     """Answers that arrive behind it would be kept, four megabytes for each end."""
     given = [b"x", b""] * 1000
-    monkeypatch.setattr(_Ahead, "_answer", lambda *_: given.pop(0))
+    monkeypatch.setattr(ReadAhead, "_answer", lambda *_: given.pop(0))
     with pytest.raises(Refused, match="does not have this hash"):
         remote.download(FILE, tmp_path / "arrived")
     assert len(reads) < 200

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import shlex
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 import paramiko
 from fsspec.implementations.sftp import SFTPFileSystem
-from paramiko.sftp import CMD_DATA, CMD_READ, int64
 
 from unidet.errors import UserError
 from unidet.redaction import redact_argument
+from unidet.store.ssh_config import settings_of
+from unidet.store.ssh_files import ReadAhead
 
-_HOST = re.compile(r"\w[\w.:-]*")  # what a shell takes for one word
 _PORT = 22
 PATIENCE = 60.0  # seconds to wait for one answer of a server
-_KNOWN = "~/.ssh/known_hosts ~/.ssh/known_hosts2"  # where the user's config names no others
 OF_ALL_USERS = "/etc/ssh/ssh_known_hosts"
 # What paramiko says of a server that does not answer, by how far it has come.
 _SILENT = (
@@ -109,7 +106,7 @@ class KnownHosts(SFTPFileSystem):
 
     def _open(self, path: str, mode: str = "rb", **options: Any) -> Any:
         file = super()._open(path, mode, **options)
-        return _Ahead(file) if mode == "rb" else file
+        return ReadAhead(file) if mode == "rb" else file
 
     def put_file(self, lpath: str, rpath: str, *given: object, **options: object) -> None:
         """Copy a file to the server; the caller asks how much of it has arrived.
@@ -124,69 +121,6 @@ class KnownHosts(SFTPFileSystem):
         if transport is not None:
             with suppress(OSError):
                 transport.sock.shutdown(socket.SHUT_RDWR)
-
-
-class _Ahead:
-    """A file of a server, of which a whole piece is asked for before the first answer is read.
-
-    paramiko waits for each 32 kB: 1 MB a second over a line of 30 ms. Its own `readv` asks in a
-    thread; what that still asks for after the reader has overtaken it is sent twice, and kept.
-    """
-
-    def __init__(self, file: paramiko.SFTPFile) -> None:
-        self._file = file
-        self._server: Any = file.sftp  # its methods for requests have no public names
-        self._place = 0
-        self._is_over = False
-        self._answers: dict[int, tuple[int, paramiko.Message]] = {}
-
-    def read(self, count: int) -> bytes:
-        """The next `count` bytes, fewer at the end, after which nothing is asked for."""
-        if self._is_over:
-            return b""
-        step, end = self._file.MAX_REQUEST_SIZE, self._place + count
-        asked = [(at, min(step, end - at)) for at in range(self._place, end, step)]
-        numbers = [self._ask(*part) for part in asked]
-        piece = bytearray()
-        for (at, length), number in zip(asked, numbers, strict=True):
-            data = self._answer(number)
-            while data and len(data) < length:  # a server may send less than it was asked for
-                more = self._answer(self._ask(at + len(data), length - len(data)))
-                if not more:
-                    break
-                data += more
-            piece += data[:length]
-            if len(data) < length:
-                self._is_over = True
-                break
-        self._place += len(piece)
-        return bytes(piece)
-
-    def _ask(self, place: int, length: int) -> int:
-        given = (self._file.handle, int64(place), length)
-        return cast(int, self._server._async_request(self, CMD_READ, *given))
-
-    def _async_response(self, kind: int, answer: paramiko.Message, number: int) -> None:
-        """What paramiko calls with each answer to what was asked in this object's name."""
-        self._answers[number] = kind, answer
-
-    def _answer(self, number: int) -> bytes:
-        """Nothing at the end of the file."""
-        while number not in self._answers:
-            self._server._read_response()
-        kind, answer = self._answers.pop(number)
-        if kind == CMD_DATA:
-            return answer.get_string()
-        with suppress(EOFError):
-            self._server._convert_status(answer)
-        return b""
-
-    def __enter__(self) -> _Ahead:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        # Without an answer, which a lost connection would turn into an error of its own.
-        self._file._close(async_=True)
 
 
 class _Patient:
@@ -237,7 +171,7 @@ def connect(url: str) -> tuple[KnownHosts, str]:
         raise UserError(
             f"remote {redact_argument(url)}: names no host; give sftp://user@host/folder"
         )
-    options = _of_config(host, port)
+    options = settings_of(host, port)
     given = {"username": parts.username, "password": parts.password}
     options |= {name: unquote(value) for name, value in given.items() if value is not None}
     return KnownHosts(options.pop("host"), **options), parts.path
@@ -247,53 +181,3 @@ def _as_given(place: str) -> str:
     """The host of `[user[:password]@]host[:port]`; ~/.ssh/config may know it by its capitals."""
     host = place.rpartition("@")[2]
     return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-
-
-def _of_config(host: str, port: int | None) -> dict[str, Any]:
-    """Settings of a host in ~/.ssh/config, as arguments of paramiko's `connect`.
-
-    Args:
-        port: the one that was asked for, which goes before that of the file.
-    """
-    path = Path("~/.ssh/config").expanduser()
-    first = "" if port is None else f"Port {port}\n"
-    text = path.read_text(errors="surrogateescape") if path.is_file() else ""
-    found = paramiko.SSHConfig.from_text(first + text).lookup(host)
-    options: dict[str, Any] = {
-        "host": found["hostname"].lower(),  # as ssh writes it into known_hosts
-        "known": found.get("userknownhostsfile", _KNOWN),
-        "alias": found["hostkeyalias"].lower() if "hostkeyalias" in found else None,
-    }
-    for name, key in (("username", "user"), ("key_filename", "identityfile")):
-        if key in found:
-            options[name] = found[key]
-    if "port" in found:
-        options["port"] = int(found["port"])
-    command = _proxy(found)
-    if command:
-        if not _HOST.fullmatch(found["hostname"]):
-            raise UserError(f"remote: {found['hostname']} is no name of a host for {command}")
-        options["sock"] = _through(command)
-    return options
-
-
-def _proxy(found: Mapping[str, Any]) -> str | None:
-    """The shell command whose standard input and output are the connection, if there is one."""
-    jumps = found.get("proxyjump", "none").split(",")
-    if jumps != ["none"]:
-        *through, last = (one if "://" in one else f"ssh://{one}" for one in map(str.strip, jumps))
-        target = f"[{found['hostname']}]:{found.get('port', 22)}"
-        return shlex.join(
-            ["ssh", *(["-J", ",".join(through)] if through else []), "-W", target, last]
-        )
-    return found.get("proxycommand")
-
-
-def _through(command: str) -> socket.socket:
-    """A connection through what a command starts, which ends when the connection does."""
-    ours, theirs = socket.socketpair()
-    with theirs:
-        ends = [(os.POSIX_SPAWN_DUP2, theirs.fileno(), descriptor) for descriptor in (0, 1)]
-        shell = ["sh", "-c", f"exec {command}"]
-        os.posix_spawn("/bin/sh", shell, os.environ, file_actions=ends)
-    return ours

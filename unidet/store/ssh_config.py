@@ -1,0 +1,68 @@
+"""Settings of SSH servers in ~/.ssh/config, and the proxies that lead to them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import paramiko
+
+from unidet.errors import UserError
+
+_HOST = re.compile(r"\w[\w.:-]*")  # what a shell takes for one word
+_KNOWN = "~/.ssh/known_hosts ~/.ssh/known_hosts2"  # where the user's config names no others
+
+
+def settings_of(host: str, port: int | None) -> dict[str, Any]:
+    """Settings of a host in ~/.ssh/config, as arguments of `KnownHosts` (ssh.py).
+
+    Args:
+        port: the one that was asked for, which goes before that of the file.
+    """
+    path = Path("~/.ssh/config").expanduser()
+    first = "" if port is None else f"Port {port}\n"
+    text = path.read_text(errors="surrogateescape") if path.is_file() else ""
+    found = paramiko.SSHConfig.from_text(first + text).lookup(host)
+    options: dict[str, Any] = {
+        "host": found["hostname"].lower(),  # as ssh writes it into known_hosts
+        "known": found.get("userknownhostsfile", _KNOWN),
+        "alias": found["hostkeyalias"].lower() if "hostkeyalias" in found else None,
+    }
+    for name, key in (("username", "user"), ("key_filename", "identityfile")):
+        if key in found:
+            options[name] = found[key]
+    if "port" in found:
+        options["port"] = int(found["port"])
+    command = _proxy(found)
+    if command:
+        if not _HOST.fullmatch(found["hostname"]):
+            raise UserError(f"remote: {found['hostname']} is no name of a host for {command}")
+        options["sock"] = _through(command)
+    return options
+
+
+def _proxy(found: Mapping[str, Any]) -> str | None:
+    """The shell command whose standard input and output are the connection, if there is one."""
+    jumps = found.get("proxyjump", "none").split(",")
+    if jumps != ["none"]:
+        *through, last = (one if "://" in one else f"ssh://{one}" for one in map(str.strip, jumps))
+        target = f"[{found['hostname']}]:{found.get('port', 22)}"
+        return shlex.join(
+            ["ssh", *(["-J", ",".join(through)] if through else []), "-W", target, last]
+        )
+    return found.get("proxycommand")
+
+
+def _through(command: str) -> socket.socket:
+    """A connection through what a command starts, which ends when the connection does."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        ends = [(os.POSIX_SPAWN_DUP2, theirs.fileno(), descriptor) for descriptor in (0, 1)]
+        shell = ["sh", "-c", f"exec {command}"]
+        os.posix_spawn("/bin/sh", shell, os.environ, file_actions=ends)
+    return ours
