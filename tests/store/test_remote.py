@@ -129,7 +129,8 @@ def test_content_that_several_artefacts_need_is_refused_once(
     blob_there(there, data, "index").chmod(0o644)
     blob_there(there, data, "index").write_bytes(b"wrong!")
     (line,) = fetch_all(other, Remote(address), no_use).refused
-    assert line.endswith("its content does not have this hash; 2 artefacts need it")
+    assert "its content does not have this hash; delete it there, and push it again" in line
+    assert line.endswith("; 2 artefacts need it")
 
 
 def test_pushing_again_sends_nothing(store: Store, publish: Publish, address: str) -> None:
@@ -396,6 +397,19 @@ def refused(other: Store, address: str, key: str) -> str:
     assert "\n" not in text
     assert text.startswith(f"remote {address}: refused ")
     return text
+
+
+def test_what_to_do_about_what_is_damaged_there_helps(
+    store: Store, other: Store, address: str, there: Layout, pushed: Action
+) -> None:
+    for place in (there.record(pushed.key), blob_there(there, pushed)):
+        place.chmod(0o644)
+        place.write_bytes(bytes(place.stat().st_size) if place.suffix != ".json" else b"")
+        text = refused(other, address, pushed.key)
+        assert text.endswith("; delete it there, and push it again from a store that has it")
+        place.unlink()
+        assert not push(store, Remote(address), [pushed]).refused
+    assert fetch(other, Remote(address), pushed.key, no_use) == pushed
 
 
 @pytest.mark.parametrize(

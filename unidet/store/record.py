@@ -198,6 +198,8 @@ def record_of(key: str, data: bytes) -> Action:
 
 
 def _action(data: bytes) -> Action:
+    if not data:
+        raise ValueError("an empty file")
     values = parse_json(data)
     known = values.get("format") if isinstance(values, dict) else None
     if type(known) is int and known > FORMAT:

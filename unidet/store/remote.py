@@ -22,9 +22,10 @@ from unidet.store.addresses import OBJECT_STORES, RENAMING, connect
 from unidet.store.disk import MOST_BYTES, make_folder, sync
 from unidet.store.hashing import naming, sha256_file
 from unidet.store.paths import Layout, is_digest
-from unidet.store.record import Action, StoredFile, record_of, to_bytes
+from unidet.store.record import Action, LaterFormat, StoredFile, record_of, to_bytes
 from unidet.store.remote_errors import is_of_one_file, refusal, words
 
+_REPLACE = "delete it there, and push it again from a store that has it"
 _PIECE = 4 << 20  # bytes that are asked for at once
 
 Progress = Callable[[int], None]
@@ -102,8 +103,10 @@ class Remote:
             data = stream.read(size)  # a server may go on for ever
         try:
             return record_of(key, data)
-        except ValueError as error:
+        except LaterFormat as error:
             raise self._refused(path, str(error)) from error
+        except ValueError as error:
+            raise self._refused(path, f"{error}; {_REPLACE}") from error
 
     def download(self, file: StoredFile, target: Path, progress: Progress | None = None) -> None:
         """Copy content to a new file and check it; a wrong file is removed.
@@ -120,7 +123,7 @@ class Remote:
         try:
             self._copy(path, target, file.size, progress)
             if sha256_file(target) != file.sha256:
-                raise self._refused(path, "its content does not have this hash")
+                raise self._refused(path, f"its content does not have this hash; {_REPLACE}")
             if (found := target.stat().st_size) != file.size:  # the server has told another
                 raise self._wrong_size(path, found, file)
         except BaseException:
