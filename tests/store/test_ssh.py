@@ -36,6 +36,14 @@ def remote(sshd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Remote
 
 
 @pytest.fixture
+def home(sshd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder with a copy of .ssh to change."""
+    shutil.copytree(sshd.home, tmp_path / "home")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """(bytes asked for, requests to read that wait for their answer) of each request to read."""
     asked: list[tuple[int, int]] = []
@@ -186,17 +194,19 @@ while data := line.recv(65536):
     ],
 )
 def test_a_server_behind_another_is_reached_as_by_ssh(
-    sshd: Any, setting: str, arguments: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sshd: Any,
+    home: Path,
+    setting: str,
+    arguments: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    home = tmp_path / "home"
-    shutil.copytree(sshd.home, home)
     config = f"Host cluster\n  HostName 127.0.0.1\n  {setting}\n"
     (home / ".ssh" / "config").write_text(config)
     (tmp_path / "bin").mkdir()
     relay = tmp_path / "bin" / "ssh"
     relay.write_text(f"#!{sys.executable}\n{RELAY}")
     relay.chmod(0o700)
-    monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("PATH", f"{relay.parent}:{os.environ['PATH']}")
     (tmp_path / "remote" / "store" / "v1").mkdir(parents=True)
     url = sshd.url(tmp_path / "remote").replace("127.0.0.1", "cluster")
@@ -204,35 +214,22 @@ def test_a_server_behind_another_is_reached_as_by_ssh(
     assert (relay.parent / "arguments").read_text() == arguments.format(port=sshd.port)
 
 
-def test_a_jump_that_fails_is_named(
-    sshd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    home = tmp_path / "home"
-    shutil.copytree(sshd.home, home)
+def test_a_jump_that_fails_is_named(sshd: Any, home: Path, tmp_path: Path) -> None:
     (home / ".ssh" / "config").write_text("Host *\n  ProxyCommand false\n")
-    monkeypatch.setenv("HOME", str(home))
     with pytest.raises(UserError, match=r"does the ProxyJump or ProxyCommand of ~/\.ssh/config"):
         Remote(sshd.url(tmp_path))
 
 
-def test_the_name_of_a_host_is_no_command(
-    sshd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    home = tmp_path / "home"
-    shutil.copytree(sshd.home, home)
+def test_the_name_of_a_host_is_no_command(home: Path, tmp_path: Path) -> None:
     (home / ".ssh" / "config").write_text("Host *\n  ProxyCommand nc %h %p\n")
-    monkeypatch.setenv("HOME", str(home))
     with pytest.raises(UserError, match="no name of a host"):
         Remote(f"sftp://a;touch${{IFS}}{tmp_path.name}/x")
 
 
 def test_servers_that_the_machine_knows_are_known_to_its_users(
-    sshd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sshd: Any, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home = tmp_path / "home"
-    shutil.copytree(sshd.home, home)
     (home / ".ssh" / "known_hosts").rename(tmp_path / "known")
-    monkeypatch.setenv("HOME", str(home))
     with pytest.raises(UserError, match="connect to it once by ssh"):
         Remote(sshd.url(tmp_path))
     monkeypatch.setattr("unidet.store.ssh.OF_ALL_USERS", str(tmp_path / "known"))
@@ -248,18 +245,16 @@ def test_servers_that_the_machine_knows_are_known_to_its_users(
     ],
 )
 def test_a_host_is_found_by_the_name_and_the_key_that_the_config_gives(
-    sshd: Any, setting: str, file: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sshd: Any, home: Path, setting: str, file: str, name: str, tmp_path: Path
 ) -> None:
     """A name with capitals, which an address keeps; in a file with a comment in latin-1."""
-    folder = tmp_path / ".ssh"
-    shutil.copytree(sshd.home / ".ssh", folder)
+    folder = home / ".ssh"
     known = folder / "known_hosts"
     key = known.read_text().partition(" ")[2]
     known.unlink()
     (folder / file).write_text(f"{name.format(port=sshd.port)} {key}")
     config = f"# caf\xe9\nHost MyCluster\n  HostName 127.0.0.1\n  {setting}\n"
     (folder / "config").write_text(config, encoding="latin-1")
-    monkeypatch.setenv("HOME", str(tmp_path))
     assert not Remote(sshd.url(tmp_path).replace("127.0.0.1", "MyCluster")).is_store()
 
 
@@ -277,12 +272,9 @@ def test_an_address_of_ipv6_names_one_server(
 
 
 def test_a_server_that_lets_nobody_in_says_what_helps(
-    sshd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sshd: Any, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home = tmp_path / "home"
-    shutil.copytree(sshd.home, home)
     (home / ".ssh" / "id_ed25519").unlink()
-    monkeypatch.setenv("HOME", str(home))
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     with pytest.raises(UserError, match=r"; give a key that logs in without a question"):
         Remote(sshd.url(tmp_path))

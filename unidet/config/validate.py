@@ -162,20 +162,16 @@ def _given(kind: Any) -> Any:
 
 def _variants(union: Any) -> dict[str, Any]:
     """Tag -> dataclass of a tagged union; empty for any other type."""
-    return {tag: member for member in get_args(union) for tag in _tags(member)}
+    return {tag: member for member in get_args(union) for _, tag in _tags(member)}
 
 
 def _choices_with(key: str, union: Any) -> list[str]:
     """`kind=toy` for every variant of a tagged union that has this key; none for other types."""
     members = [member for member in get_args(union) if key in _hints_of(member)]
-    return [f"{name}={tag}" for member in members for name, tag in _named_tags(member)]
+    return [f"{name}={tag}" for member in members for name, tag in _tags(member)]
 
 
-def _tags(member: Any) -> Iterator[str]:
-    yield from (tag for _, tag in _named_tags(member))
-
-
-def _named_tags(member: Any) -> Iterator[tuple[str, str]]:
+def _tags(member: Any) -> Iterator[tuple[str, str]]:
     """The name and each value of the field that selects a variant."""
     hints = _hints_of(member)
     for name in ("kind", "source"):
