@@ -19,6 +19,7 @@ from unidet.store.paths import Layout
 from unidet.store.record import StoredFile
 from unidet.store.remote import Refused, Remote
 from unidet.store.ssh import KnownHosts
+from unidet.store.ssh_config import settings_of
 from unidet.store.ssh_files import ReadAhead
 
 CONTENT = os.urandom(5_000_000)  # two pieces; the last request is of no whole 32 kB
@@ -256,6 +257,38 @@ def test_a_host_is_found_by_the_name_and_the_key_that_the_config_gives(
     config = f"# caf\xe9\nHost MyCluster\n  HostName 127.0.0.1\n  {setting}\n"
     (folder / "config").write_text(config, encoding="latin-1")
     assert not Remote(sshd.url(tmp_path).replace("127.0.0.1", "MyCluster")).is_store()
+
+
+def test_files_that_the_config_includes(sshd: Any, home: Path, tmp_path: Path) -> None:
+    """They end no section: what follows the `Include` is of all hosts, or of those before it."""
+    folder = home / ".ssh"
+    key = folder / "id_ed25519"
+    key.rename(folder / "other_key")
+    (folder / "config.d").mkdir()
+    (folder / "config.d" / "one").write_text("Host one\n  HostName 127.0.0.1\n")
+    (folder / "config.d" / "two").write_text("HostKeyAlias two\nHost three\n")
+    (folder / "known_hosts").write_text(
+        (folder / "known_hosts").read_text().replace("[127.0.0.1]", "[localhost]")
+    )
+    (folder / "config").write_text(
+        f'include "config.d/o*" ~/.ssh/absent {folder}/config.d # all\n'
+        f"HostName localhost\nIdentityFile {folder}/other_key\n"
+        "Host other\n  Include = ~/.ssh/config.d/two\n  User nobody\n"
+    )
+    found = settings_of("one", None)
+    assert found["host"] == "127.0.0.1"  # the first that is given counts
+    assert found["key_filename"] == [str(folder / "other_key")]
+    assert found["alias"] is None
+    assert "username" not in found
+    assert settings_of("other", None)["alias"] == "two"
+    assert settings_of("other", None)["username"] == "nobody"
+    assert not Remote(sshd.url(tmp_path).replace("127.0.0.1", "somewhere")).is_store()
+
+
+def test_settings_that_include_each_other(home: Path) -> None:
+    (home / ".ssh" / "config").write_text("Include config\n")
+    with pytest.raises(UserError, match="more than 16 files deep"):
+        Remote("sftp://somewhere/x")
 
 
 @pytest.mark.parametrize(

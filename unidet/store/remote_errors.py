@@ -19,6 +19,7 @@ _ADVICE = {
     "No authentication methods available": _KEY,
     "Private key file is encrypted": _KEY,
     "Authentication failed": _KEY,
+    "Bad authentication type": f"it takes no password; {_KEY}",
     "Operation unsupported": "its server must be able to replace files, as OpenSSH's is",
 }
 # All that SFTP says of a disk that is full or cannot be read, and of most else.

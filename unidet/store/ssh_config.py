@@ -6,7 +6,8 @@ import os
 import re
 import shlex
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ import paramiko
 from unidet.errors import UserError
 
 _HOST = re.compile(r"\w[\w.:-]*")  # what a shell takes for one word
+_INCLUDE = re.compile(r"\s*include[\s=]+(.*)", re.IGNORECASE)
+_SECTION = re.compile(r"\s*(host|match)[\s=]", re.IGNORECASE)
+_DEEPEST = 16  # files that include each other, as in ssh
 _KNOWN = "~/.ssh/known_hosts ~/.ssh/known_hosts2"  # where the user's config names no others
 
 
@@ -26,8 +30,7 @@ def settings_of(host: str, port: int | None) -> dict[str, Any]:
     """
     path = Path("~/.ssh/config").expanduser()
     first = "" if port is None else f"Port {port}\n"
-    text = path.read_text(errors="surrogateescape") if path.is_file() else ""
-    found = paramiko.SSHConfig.from_text(first + text).lookup(host)
+    found = paramiko.SSHConfig.from_text(first + "\n".join(_lines(path))).lookup(host)
     options: dict[str, Any] = {
         "host": found["hostname"].lower(),  # as ssh writes it into known_hosts
         "known": found.get("userknownhostsfile", _KNOWN),
@@ -44,6 +47,30 @@ def settings_of(host: str, port: int | None) -> dict[str, Any]:
             raise UserError(f"remote: {found['hostname']} is no name of a host for {command}")
         options["sock"] = _through(command)
     return options
+
+
+def _lines(path: Path, section: str = "Host *", depth: int = 0) -> Iterator[str]:
+    """Lines of a file of settings, and of those that it includes, which paramiko would ignore.
+
+    Where an `Include` stands below a `Host` or `Match`, that limits what comes before the first
+    such line of the included file, but not what comes after it, as it would in ssh.
+    """
+    if depth > _DEEPEST:
+        raise UserError(f"remote: {path} is included more than {_DEEPEST} files deep")
+    if not path.is_file():
+        return
+    for line in path.read_text("utf-8", "surrogateescape").splitlines():
+        if _SECTION.match(line):
+            section = line
+        include = _INCLUDE.match(line)
+        if not include:
+            yield line
+            continue
+        for pattern in shlex.split(include[1], comments=True):
+            names = Path("~/.ssh").expanduser() / Path(pattern).expanduser()
+            for name in sorted(glob(str(names))):
+                yield from _lines(Path(name), section, depth + 1)
+        yield section
 
 
 def _proxy(found: Mapping[str, Any]) -> str | None:
