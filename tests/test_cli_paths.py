@@ -223,7 +223,8 @@ def test_an_empty_path_is_not_the_current_folder(here: Path, answer: Answer) -> 
     assert sorted(here.rglob("*")) == before
 
 
-def test_an_address_is_no_place(here: Path, answer: Answer) -> None:
+@pytest.mark.parametrize("place", ["sftp://me:S3cret@host/x", "me:S3cret@host:/x", "me@host:x"])
+def test_an_address_is_no_place(here: Path, answer: Answer, place: str) -> None:
     """A folder of that name would be made, with the password in it."""
     before = sorted(here.rglob("*"))
     for command in (
@@ -238,11 +239,17 @@ def test_an_address_is_no_place(here: Path, answer: Answer) -> None:
             "stage=data store.root={}",
         ),
     ):
-        status, out, err = answer(*command.format("sftp://me:S3cret@host/x").split())
+        status, out, err = answer(*command.format(place).split())
         assert (status, err.count("\n")) == (2, 1), out + err
         assert "not an address; only remote= and --remote take one" in err
         assert "S3cret" not in out + err
     assert sorted(here.rglob("*")) == before
+
+
+def test_a_file_may_have_the_form_of_an_address(here: Path, answer: Answer) -> None:
+    (here / "me@10:20.json").write_bytes((here / "truth.json").read_bytes())
+    status, out, err = answer("evaluate", "me@10:20.json", "results.json", "--style=coco")
+    assert status == 0, out + err
 
 
 def test_no_path_option_is_left_out() -> None:

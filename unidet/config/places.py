@@ -10,6 +10,8 @@ from unidet.errors import UserError
 
 _ADDRESS = re.compile(r"[A-Za-z][\w+.-]*://|(sftp|ssh|s3|ftp|https?):/")
 """With one slash too: common protocols are often mistyped in this way."""
+_OF_SCP = re.compile(r"[^/]+@[^/]+:")
+"""As in user@host:folder; a file may have such a name."""
 
 
 def home_path(text: str) -> str:
@@ -38,7 +40,7 @@ def local_path(text: str) -> str:
     Raises:
         ValueError: as in `home_path`, or the text is an address.
     """
-    if _ADDRESS.match(text):
+    if _ADDRESS.match(text) or (_OF_SCP.match(text) and not os.path.lexists(text)):
         raise ValueError(
             "must be a file or folder of this machine, not an address; only remote= and --remote "
             "take one"
