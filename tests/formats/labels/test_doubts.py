@@ -346,3 +346,14 @@ def test_hidden_files_among_labels_are_passed_over(
         copies.mkdir(exist_ok=True)
         (copies / f"{file.stem}-checkpoint{file.suffix}").write_bytes(file.read_bytes())
     assert read_own(place, photos) == alone
+
+
+@pytest.mark.parametrize("format_name", [*LABELS])
+def test_folders_with_names_of_labels_are_passed_over(
+    tmp_path: Path, photos: Path, format_name: str
+) -> None:
+    place = write_labels(tmp_path / "labels", format_name)
+    alone = read_own(place, photos, format_name)
+    for file in [file for file in place.rglob("*") if file.is_file()]:
+        file.with_name(f"0{file.name}").mkdir()
+    assert read_own(place, photos) == alone

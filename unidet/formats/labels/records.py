@@ -196,15 +196,15 @@ class Owners:
 def label_files(place: Path, pattern: str) -> Iterator[Path]:
     """The files below a folder that match a pattern, or the one file.
 
-    Hidden ones are skipped, as for images: macOS writes `._a.xml` next to each `a.xml` on other
-    file systems, Jupyter `.ipynb_checkpoints`. Case is ignored, as some systems write `A.TXT`.
+    Case is ignored (`A.TXT`). Hidden ones are skipped: `._a.xml` of macOS, `.ipynb_checkpoints`.
     """
     if place.is_file():
         yield place
         return
     letters = (f"[{c.lower()}{c.upper()}]" if c.isalpha() else c for c in pattern)
     for file in place.rglob("".join(letters)):
-        if not any(part.startswith(".") for part in file.relative_to(place).parts):
+        names = file.relative_to(place).parts
+        if not file.is_dir() and not any(name.startswith(".") for name in names):
             yield file
 
 
