@@ -527,6 +527,21 @@ def test_what_is_wrong_is_named_and_the_rest_arrives(
     assert bad.files["a"].sha256 in text
 
 
+def test_what_is_damaged_arrives_once_however_many_need_it(
+    store: Store, publish: Publish, other: Store, address: str, there: Layout
+) -> None:
+    """Weights of gigabytes came again for each artefact that was made from them."""
+    weights = publish({"a": b"good", "b": b"damaged"}, stage="clip")
+    users = [publish({"a": bytes([n])}, seed=n, inputs=[weights]) for n in range(4)]
+    push(store, Remote(address), users)
+    blob_there(there, weights, "b").write_bytes(b"demaged")
+    moved = fetch_all(other, Remote(address), no_use)
+    assert moved.artefacts == []
+    assert moved.bytes <= len(b"good" + b"demaged")
+    (text,) = moved.refused
+    assert text.endswith("; 5 artefacts need it")
+
+
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("a")])
 def test_what_stands_in_place_of_a_record_is_named(
     store: Store, publish: Publish, other: Store, address: str, there: Layout, make: Any

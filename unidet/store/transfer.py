@@ -152,11 +152,20 @@ def with_inputs(actions: Iterable[Action], records: Mapping[str, Action]) -> lis
 # --- from a remote -----------------------------------------------------------------------------
 
 
-def fetch(store: Store, remote: Remote, key: str, use: Use, tell: Tell = _silent) -> Action | None:
+def fetch(
+    store: Store,
+    remote: Remote,
+    key: str,
+    use: Use,
+    tell: Tell = _silent,
+    refused: dict[str, Refused] | None = None,
+) -> Action | None:
     """Copy an artefact and all its inputs from a remote; None where the remote does not have it.
 
     Args:
         use: marks keys as used by this process (live.py).
+        refused: why the content of some keys was refused by this remote before, which is not copied
+            again for each artefact that needs it; this adds to it.
 
     Raises:
         Refused: a part is damaged or not what its name says; artefacts copied before it stay.
@@ -170,10 +179,11 @@ def fetch(store: Store, remote: Remote, key: str, use: Use, tell: Tell = _silent
     action = remote.action(key)
     if action is None:
         return None
+    refused = {} if refused is None else refused
     for upstream in _inputs_first(remote, action, store):
         use(upstream.key)
-        _take(store, remote, upstream, tell)
-    return _take(store, remote, action, tell)
+        _take_once(store, remote, upstream, tell, refused)
+    return _take_once(store, remote, action, tell, refused)
 
 
 def _inputs_first(remote: Remote, action: Action, store: Store) -> list[Action]:
@@ -189,6 +199,19 @@ def _inputs_first(remote: Remote, action: Action, store: Store) -> list[Action]:
             records[key] = found
             pending.extend(found.inputs.values())
     return [one for one in with_inputs([action], records) if one.key != action.key]
+
+
+def _take_once(
+    store: Store, remote: Remote, action: Action, tell: Tell, refused: dict[str, Refused]
+) -> Action:
+    """Copy an artefact, unless it was `refused` before."""
+    if action.key in refused:
+        raise refused[action.key]
+    try:
+        return _take(store, remote, action, tell)
+    except Refused as error:
+        refused[action.key] = error
+        raise
 
 
 def _take(store: Store, remote: Remote, action: Action, tell: Tell) -> Action:
@@ -235,12 +258,13 @@ def _own_copy(store: Store, file: StoredFile, target: os.PathLike[str]) -> bool:
 def fetch_all(store: Store, remote: Remote, use: Use, tell: Tell = _silent) -> Moved:
     """Copy all artefacts of a remote; refused ones are listed and do not stop the others, and so
     are inputs that it lacks."""
-    moved, arrived, refused = Moved(), list[Action](), Counter[str]()
+    moved, arrived = Moved(), list[Action]()
+    refused, content = Counter[str](), dict[str, Refused]()
     keys, before = list(remote.keys()), remote.received
     new = {key for key in keys if not _is_here(store, key)}
     for key in keys:
         try:
-            action = fetch(store, remote, key, use, tell)
+            action = fetch(store, remote, key, use, tell, content)
         except (Refused, LaterRecord) as error:
             refused[str(error)] += 1
             continue
