@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from disks import no_room
 
 from unidet.errors import UserError
 from unidet.store import accepted
@@ -110,6 +111,18 @@ def test_a_clean_up_that_stops_half_way_keeps_what_it_did_not_reach(
     assert store.lookup(one.key) is None
     assert store.lookup(two.key) == two
     assert verify(store).problems == ()
+
+
+def test_a_push_to_a_full_disk_names_what_could_not_be_written(
+    store: Store, publish: Publish, tmp_path: Path
+) -> None:
+    """Not the content here, which Python names first: its disk is not the one that is full."""
+    action = publish(FILES)
+    remote = Remote(str(tmp_path / "remote"))
+    with no_room(100), pytest.raises(UserError) as caught:
+        push(store, remote, [action])
+    assert f": {remote.layout.base}/work/" in str(caught.value)
+    assert str(store.root) not in str(caught.value)
 
 
 def test_a_push_to_a_full_disk_leaves_no_half_of_anything(

@@ -24,6 +24,7 @@ _ADVICE = {
 }
 # All that SFTP says of a disk that is full or cannot be read, and of most else.
 _FAILED = "Failure"
+_DISK = "full, read-only or damaged"
 # All that S3 says where it answers without a text, as it does when asked whether a file is there.
 _NO_TEXT = ("Bad Request", "Forbidden")
 _WHO = "are the credentials right and still valid, and may they list and read this bucket?"
@@ -39,7 +40,7 @@ def words(error: BaseException) -> str:
     if isinstance(error, RecursionError):  # botocore follows the server to another region
         return "is redirected without end; look at the region and the address of the endpoint"
     if text == _FAILED:
-        return "the server failed, and says no more; look at its disk, which may be full or damaged"
+        return f"the server failed, and says no more; look at its disk, which may be {_DISK}"
     advice = next((advice for said, advice in _ADVICE.items() if said in text), "")
     return _about_rights(error) or (f"{text.rstrip('.')}; {advice}" if advice else text)
 
@@ -47,7 +48,8 @@ def words(error: BaseException) -> str:
 def _text(error: BaseException) -> str:
     if not isinstance(error, OSError) or not error.strerror:
         return str(error)
-    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    path = error.filename2 or error.filename  # of a copy the target: its source was read before
+    return f"{path}: {error.strerror}" if path else error.strerror
 
 
 def refusal(error: BaseException) -> str:
