@@ -641,6 +641,27 @@ def test_files_that_are_not_ours_are_passed_over(
 
 
 @pytest.mark.parametrize(
+    "make", [Path.touch, lambda path: path.symlink_to("nowhere")], ids=["file", "link"]
+)
+@pytest.mark.parametrize("below", ["", "/below"])
+def test_what_is_no_folder_on_the_way_to_a_remote_is_named(
+    store: Store,
+    publish: Publish,
+    sshd: Any,
+    tmp_path: Path,
+    monkeypatch: Any,
+    make: Any,
+    below: str,
+) -> None:
+    """SFTP says "No such file", or no more than that it failed."""
+    monkeypatch.setenv("HOME", str(sshd.home))
+    place = tmp_path / "mistyped"
+    make(place)
+    with pytest.raises(UserError, match=f": {place} is not a folder; choose another place"):
+        push(store, Remote(f"{sshd.url(place)}{below}"), [publish(FILES)])
+
+
+@pytest.mark.parametrize(
     ("method", "place"), [("put_file", "work/"), ("makedirs", "(work|blobs)"), ("ls", "blobs")]
 )
 def test_where_somebody_may_not_list_or_write_is_named(

@@ -235,6 +235,9 @@ class Remote:
         for _ in range(len(folder.parts)):
             with suppress(OSError):
                 return self._system.makedirs(str(folder), exist_ok=True)
+        for place in (*reversed(folder.parents), folder):  # SFTP tells neither place nor reason
+            if self._look(place)[0] != "nothing" and not self._system.isdir(str(place)):
+                raise UserError(f"remote {self.url}: {place} is not a folder; choose another place")
         return self._system.makedirs(str(folder), exist_ok=True)
 
     def _list(self, folder: Path) -> Iterator[tuple[str, int | None]]:
