@@ -39,17 +39,19 @@ def run(options: Namespace, compose: Compose) -> int:
     with opened as remote:
         store = existing_store(config)
         findings = verify(store)
-        fates = repaired(store, findings, remote) if options.repair else {}
+        refused: list[str] = []
+        fates = repaired(store, findings, remote, refused.append) if options.repair else {}
     lines = []
     for problem in findings.problems:
         lines += [f"{problem.kind:<10} {_short(problem.path)}", *fold(problem.detail, " " * 11)]
         lines += fold(fates[problem.path], " " * 11) if problem.path in fates else []
+    lines += [line for text in dict.fromkeys(refused) for line in fold(text, "")]
     left = [problem for problem in findings.problems if problem.path not in fates]
     if any(problem.kind == "unexpected" for problem in left):
         lines += fold(UNEXPECTED, "")
     read = f"{counted(findings.blobs, 'blob')}, {counted(findings.records, 'record')}"
     lines.append(f"{read}: {counted(len(findings.problems), 'problem')}")
-    tell(options, {**asdict(findings), "repaired": fates}, lines)
+    tell(options, {**asdict(findings), "repaired": fates, "refused": refused}, lines)
     return 1 if left else 0
 
 

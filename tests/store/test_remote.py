@@ -361,7 +361,10 @@ def test_a_remote_that_is_damaged_too_repairs_nothing(
     push(store, Remote(address), [rpn])
     blob_there(there, rpn).write_bytes(b"Weights" * 1000)
     store.layout.blob(rpn.files["model"].sha256).unlink()
-    assert repair(store, verify(store), Remote(address), no_use) == {}
+    refused: list[str] = []
+    assert repair(store, verify(store), Remote(address), no_use, refused.append) == {}
+    (text,) = refused
+    assert f"{rpn.files['model'].sha256}: its content does not have this hash; delete it" in text
     assert store.lookup(rpn.key) is None
 
 

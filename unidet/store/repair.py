@@ -24,6 +24,7 @@ from unidet.store.transfer import fetch
 from unidet.store.verify import Findings, Problem
 
 Use = Callable[..., None]
+Refuse = Callable[[str], None]
 MOVED = "moved to the trash; the store makes its folder again"
 SET_ASIDE = "set aside in the trash; the next run that needs it makes it again"
 
@@ -47,11 +48,18 @@ def free_folders(store: Store) -> dict[str, str]:
     return dict.fromkeys((path.relative_to(base).as_posix() for path in taken), MOVED)
 
 
-def repair(store: Store, found: Findings, remote: Remote | None, use: Use) -> dict[str, str]:
+def repair(
+    store: Store,
+    found: Findings,
+    remote: Remote | None,
+    use: Use,
+    refuse: Refuse = lambda _: None,
+) -> dict[str, str]:
     """Restore content where possible, and set damaged content and records aside.
 
     Content that matches its name stays, even if a record gives it another size. Unexpected files
-    stay, because they may belong to a user.
+    stay, because they may belong to a user. `refuse` gets a line for content that
+    the remote lacks, and for what is damaged there too.
 
     Returns:
         path of a problem -> what was done, for problems that are solved.
@@ -62,25 +70,25 @@ def repair(store: Store, found: Findings, remote: Remote | None, use: Use) -> di
     fates: dict[str, str] = {}
     with clear_errors(store.root):
         for problem in found.problems:
-            fate = _repair(store, problem, remote, use)
+            fate = _repair(store, problem, remote, use, refuse)
             if fate:
                 fates[problem.path] = fate
     return fates
 
 
-def _repair(store: Store, problem: Problem, remote: Remote | None, use: Use) -> str:
+def _repair(store: Store, problem: Problem, remote: Remote | None, use: Use, refuse: Refuse) -> str:
     path = store.layout.base / problem.path
     with suppress(FileNotFoundError):  # a concurrent clean-up may have removed it
         if problem.kind in ("altered", "missing"):
-            return _content(store, path, problem.kind, remote)
+            return _content(store, path, problem.kind, remote, refuse)
         if problem.kind == "damaged" and path.parent == store.layout.runs:
             return _log(store, path)
         if problem.kind == "damaged":
-            return _record(store, path, remote, use)
+            return _record(store, path, remote, use, refuse)
     return ""
 
 
-def _content(store: Store, blob: Path, kind: str, remote: Remote | None) -> str:
+def _content(store: Store, blob: Path, kind: str, remote: Remote | None, refuse: Refuse) -> str:
     fate = ""
     if kind == "altered" and not _is_whole(blob):
         set_aside(blob, store.layout.trash)
@@ -88,11 +96,9 @@ def _content(store: Store, blob: Path, kind: str, remote: Remote | None) -> str:
     sizes = _sizes_of(store, blob.name)
     if sizes and _from_trash(store, blob):
         return "brought back from the trash"
-    if remote is not None:
-        for size in sizes:
-            with suppress(Refused):
-                _download(store, blob, StoredFile(blob.name, size), remote)
-                return f"brought back from {remote.url}"
+    wanted = (StoredFile(blob.name, size) for size in sizes)
+    if remote is not None and any(_came(store, blob, one, remote, refuse) for one in wanted):
+        return f"brought back from {remote.url}"
     return fate
 
 
@@ -117,6 +123,16 @@ def _from_trash(store: Store, blob: Path) -> bool:
     make_folder(blob.parent)
     os.replace(dropped, blob)
     sync(blob.parent)
+    return True
+
+
+def _came(store: Store, blob: Path, file: StoredFile, remote: Remote, refuse: Refuse) -> bool:
+    """Bring content from the remote, if it has it; returns whether it did."""
+    try:
+        _download(store, blob, file, remote)
+    except Refused as error:
+        refuse(str(error))
+        return False
     return True
 
 
@@ -146,15 +162,15 @@ def _log(store: Store, path: Path) -> str:
     return f"{lines} emptied, a copy set aside in the trash; the other lines stay"
 
 
-def _record(store: Store, path: Path, remote: Remote | None, use: Use) -> str:
+def _record(store: Store, path: Path, remote: Remote | None, use: Use, refuse: Refuse) -> str:
     aside = set_aside(path, store.layout.trash)
     is_record = path.suffix == ".json" and path.parent.parent == store.layout.actions
     if remote is not None and is_record:
         try:
             if fetch(store, remote, path.stem, use) is not None:
                 return f"brought back from {remote.url}"
-        except Refused:
-            pass
+        except Refused as error:
+            refuse(str(error))
         except BaseException:  # the next repair must find it, or it would not ask the remote again
             with suppress(FileExistsError, FileNotFoundError):
                 link_back(aside, path)

@@ -121,11 +121,13 @@ def told(moved: Moved, did: str, where: str) -> list[str]:
     return [*lines, *fold(f"{new}, {known}", ""), *fold(where)]
 
 
-def repaired(store: Store, found: Findings, remote: Remote | None) -> dict[str, str]:
+def repaired(
+    store: Store, found: Findings, remote: Remote | None, refuse: Callable[[str], None]
+) -> dict[str, str]:
     """Repair what can be; path of a problem -> what became of it."""
     freed = free_folders(store)
     with in_use(store.layout) as use:
-        return freed | repair(store, found, remote, use)
+        return freed | repair(store, found, remote, use, refuse)
 
 
 @contextmanager

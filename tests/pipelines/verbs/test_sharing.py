@@ -222,3 +222,8 @@ def test_verify_repairs_and_says_how(
     assert status == 0
     assert "brought back from" in text
     assert command("verify") == (0, "1 blob, 1 record: 0 problems\n")
+    blob.unlink()
+    (tmp_path / "remote" / blob.relative_to(store.root)).unlink()
+    status, text = command("verify", "--repair", "--remote", remote)
+    assert status == 1
+    assert f"{file.sha256}: the content that a record names is missing" in text.replace("\n  ", "")
