@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pwd
 import shutil
 import sys
 import time
@@ -302,6 +303,13 @@ def test_an_address_of_ipv6_names_one_server(
     monkeypatch.setattr(KnownHosts, "_connect", lambda self: reached.append(self.host))
     Remote(f"sftp://{host}/data")
     assert reached == [given]
+
+
+def test_a_folder_below_the_home_folder_there(remote: Remote, sshd: Any) -> None:
+    """Given from there to a folder for tests, so that nothing is written into the home folder."""
+    there = os.path.relpath(remote.layout.root, pwd.getpwuid(os.getuid()).pw_dir)
+    assert Remote(sshd.url(Path("/~", there))).has(FILE)
+    assert not Remote(sshd.url(Path("/~"))).has(FILE)
 
 
 def test_a_server_that_lets_nobody_in_says_what_helps(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shlex
 import socket
 import threading
@@ -21,6 +22,7 @@ from unidet.store.ssh_config import settings_of
 from unidet.store.ssh_files import ReadAhead
 
 _PORT = 22
+_OF_HOME = re.compile(r"/~((?:/.*)?)$", re.DOTALL)
 PATIENCE = 60.0  # seconds to wait for one answer of a server
 OF_ALL_USERS = "/etc/ssh/ssh_known_hosts"
 # What paramiko says of a server that does not answer, by how far it has come.
@@ -158,6 +160,8 @@ class _Patient:
 def connect(url: str) -> tuple[KnownHosts, str]:
     """The file system of `sftp://[user@]host[:port]/folder` and the folder on it.
 
+    As for curl, `/~/folder` is below the home folder there, where sessions begin.
+
     Raises:
         UserError: the address names no host.
         OSError, paramiko.SSHException: the server cannot be reached, is not known, or refuses.
@@ -174,7 +178,9 @@ def connect(url: str) -> tuple[KnownHosts, str]:
     options = settings_of(host, port)
     given = {"username": parts.username, "password": parts.password}
     options |= {name: unquote(value) for name, value in given.items() if value is not None}
-    return KnownHosts(options.pop("host"), **options), parts.path
+    system = KnownHosts(options.pop("host"), **options)
+    below = _OF_HOME.match(parts.path)
+    return system, f"{system.ftp.normalize('.')}{below[1]}" if below else parts.path
 
 
 def _as_given(place: str) -> str:
