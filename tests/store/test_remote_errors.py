@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 
 from unidet.store.remote_errors import refusal, words
@@ -38,3 +41,12 @@ def test_an_error_that_speaks_for_itself() -> None:
     assert words(OSError(5, "Input/output error")) == "Input/output error"
     assert words(OSError(30, "Read-only file system", "/mnt/x")) == "/mnt/x: Read-only file system"
     assert words(ValueError()) == "ValueError"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_copy_that_finds_no_room_names_where_it_goes(number: int) -> None:
+    """Python names what is copied first, which may lie on another disk."""
+    said = words(OSError(number, os.strerror(number), "/home/me/blob", None, "/mnt/stick/blob"))
+    assert said.startswith(f"/mnt/stick/blob: {os.strerror(number)}; free some space there")
+    said = words(OSError(5, "Input/output error", "/home/me/blob", None, "/mnt/stick/blob"))
+    assert said == "/home/me/blob → /mnt/stick/blob: Input/output error"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 
 from unidet.redaction import redact
@@ -14,6 +15,7 @@ _LOST = ("Server connection dropped", "Socket is closed")
 _LOST_KINDS = ("ClientPayloadError", "ConnectionClosedError")
 # What paramiko says as it refuses a server or is refused, and what helps.
 _KEY = "give a key that logs in without a question, by ssh-add or as IdentityFile in ~/.ssh/config"
+_ROOM = "free some space there and run this again, it continues"
 _ADVICE = {
     "not found in known_hosts": "connect to it once by ssh, which shows its key and asks",
     "No authentication methods available": _KEY,
@@ -21,6 +23,8 @@ _ADVICE = {
     "Authentication failed": _KEY,
     "Bad authentication type": f"it takes no password; {_KEY}",
     "Operation unsupported": "its server must be able to replace files, as OpenSSH's is",
+    os.strerror(errno.ENOSPC): _ROOM,
+    os.strerror(errno.EDQUOT): _ROOM,
 }
 # All that SFTP says of a disk that is full or cannot be read, and of most else.
 _FAILED = "Failure"
