@@ -115,6 +115,18 @@ def test_what_is_no_file_is_set_aside(folder: Path, make: Callable[[Path], None]
     assert (folder / f"{FILE}.damaged").exists()
 
 
+def test_a_folder_in_place_of_the_previous_one_is_set_aside_when_saving(folder: Path) -> None:
+    """Else no run could save any more. One that was set aside before makes way for it."""
+    (folder / PREVIOUS).unlink()
+    (folder / PREVIOUS / "mine").mkdir(parents=True)
+    (folder / f"{PREVIOUS}.damaged").write_bytes(b"earlier")
+    save_checkpoint(folder, 21, *network(21.0), None)
+    assert (folder / f"{PREVIOUS}.damaged" / "mine").is_dir()
+    assert restored(folder)[:2] == (21, 21.0)
+    (folder / FILE).unlink()
+    assert restored(folder)[:2] == (14, 14.0)
+
+
 def test_one_larger_than_any_of_its_network_is_set_aside_unread(folder: Path) -> None:
     os.truncate(folder / FILE, 1 << 43)  # sparse; read, it would end in a MemoryError
     assert restored(folder) == (7, 7.0, list(range(7)))

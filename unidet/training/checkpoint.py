@@ -53,6 +53,8 @@ def save_checkpoint(
     try:
         save_tensors(draft, arrays)
         sync(draft)
+        if (folder / PREVIOUS).is_dir():  # which no file replaces
+            _set_aside(folder / PREVIOUS)
         with suppress(FileNotFoundError):
             (folder / FILE).replace(folder / PREVIOUS)
         draft.replace(folder / FILE)
@@ -107,17 +109,23 @@ def _usable(path: Path, most: int) -> dict[str, np.ndarray] | None:
     except FileNotFoundError:
         return None
     except (SafetensorError, ValueError, KeyError) as error:
-        aside = path.with_name(f"{path.name}.damaged")
-        with suppress(FileNotFoundError):  # another process of this run was first
-            if aside.is_dir():
-                remove(aside)
-            path.replace(aside)
+        aside = _set_aside(path)
         if ranks.rank() == 0:
             before = path.name == FILE and (path.parent / PREVIOUS).exists()
             then = "continuing from the one before" if before else "starting again"
             say(f"  {aside}: a damaged checkpoint ({error}); {then}")
         return None
     return arrays
+
+
+def _set_aside(path: Path) -> Path:
+    """Move what stands in place of a checkpoint out of the way; returns where it is."""
+    aside = path.with_name(f"{path.name}.damaged")
+    with suppress(FileNotFoundError):  # another process of this run was first
+        if aside.is_dir() or path.is_dir():
+            remove(aside)
+        path.replace(aside)
+    return aside
 
 
 def _run_of(folder: Path) -> np.ndarray:
