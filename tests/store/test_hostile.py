@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -413,6 +414,23 @@ def test_a_strange_cache_is_none(
     for path in caches:
         write_sealed(path, odd)
     assert seen() == expected
+
+
+def test_nothing_is_written_where_a_link_in_place_of_the_caches_leads(
+    store: Store, publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unidet.store.stat_cache.SETTLED_NS", -(10**12))
+    monkeypatch.setattr("unidet.store.action_index.SETTLED_NS", -(10**12))
+    action, mine = publish({"a": b"1"}), tmp_path / "mine"
+    shutil.rmtree(store.layout.stat_cache, ignore_errors=True)
+    mine.mkdir()
+    (mine / "code").write_bytes(b"mine")
+    store.layout.stat_cache.symlink_to(mine)
+    assert store.digest_of(mine) == store.digest_of(mine)
+    assert list(store.actions()) == [action]
+    assert Sources(store.layout.stat_cache / "code").closure("unidet.errors")
+    assert {path.name: path.read_bytes() for path in mine.iterdir()} == {"code": b"mine"}
+    assert problems(store) == [("unexpected", "stat-cache")]
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "{key}/x", "../{group}/{key}"])

@@ -225,8 +225,11 @@ def read_sealed(path: Path) -> bytes | None:
 def write_sealed(path: Path, data: bytes) -> None:
     """Write a cache with its checksum; errors are ignored, as the next run can compute it again.
 
-    A cache need not be durable, so this does not wait for the disk.
+    A cache need not be durable, so this does not wait for the disk. Where a link leads, files of
+    others may have its name.
     """
+    if path.parent.is_symlink():
+        return
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     with suppress(OSError):
         make_folder(path.parent)
