@@ -335,6 +335,21 @@ def test_threads(given: str, expected: int | None, monkeypatch: pytest.MonkeyPat
     assert toolchain.default_threads() == (expected or len(os.sched_getaffinity(0)))
 
 
+@pytest.mark.parametrize(("threads", "environment"), [("100000", "2"), ("0", "100000")])
+def test_more_threads_than_any_machine_has_cores_are_one_line(
+    threads: str, environment: str
+) -> None:
+    """OpenMP, which cannot start them, aborts."""
+    code = f"from unidet.backend import runtime\nruntime.bring_up('cpu', threads={threads})"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"OMP_NUM_THREADS": environment},
+        capture_output=True,
+        text=True,
+    )
+    assert "UserError: 100000 threads are more than 1024; set runtime.threads" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("load", "threads", "free"),
     [

@@ -88,8 +88,9 @@ def bring_up(
 
     Raises:
         UserError: there is no working compiler, Python.h or Jittor; numpy is 2 or later; the cache
-            is not writable; `device` is "cuda" and CUDA is not usable; `device` differs from the
-            first call's; the process was forked after Jittor was imported; Jittor does not start.
+            is not writable; there are too many threads; `device` is "cuda" and CUDA is not usable;
+            `device` differs from the first call's; the process was forked after Jittor was
+            imported; Jittor does not start.
         RuntimeError: Jittor was imported before the first call.
     """
     global _runtime
@@ -125,13 +126,13 @@ def _bring_up(
 ) -> Runtime:
     if "jittor" in sys.modules or "jittor_utils" in sys.modules:
         raise RuntimeError("jittor was imported before unidet.backend.runtime.bring_up()")
+    threads = toolchain.checked_threads(threads)
     versions = {"python": platform.python_version(), "numpy": toolchain.require_numpy_1()}
     root = cache_root()
     toolchain.require_writable(root)
     tools = _Tools(toolchain.find_compiler(), toolchain.find_python_headers())
     onednn = toolchain.find_onednn()
     cuda, why, warning = _choose_device(device, mpi=mpi, tried=tried)
-    threads = threads or toolchain.default_threads()
     home = _home(root, tools, onednn, cuda)
     if onednn is not None:
         importing.link_onednn(onednn, home)

@@ -24,6 +24,7 @@ from unidet.errors import UserError
 COMPILER_REMEDY = "apt install g++ (Debian, Ubuntu), dnf install gcc-c++ (Fedora)"
 ONEDNN_REMEDY = "pip install 'onednn-cpu-gomp==2022.2.*' 'onednn-devel-cpu-gomp==2022.2.*'"
 NUMPY_REMEDY = "pip install 'numpy<2'"
+MOST_THREADS = 1024
 LOAD = Path("/proc/loadavg")
 _SMALL_LIBRARY = """#include <algorithm>
 #include <vector>
@@ -185,6 +186,21 @@ def _installed_file(distribution_name: str, folder: str, name: str) -> Path | No
     candidates = sorted(recorded, key=lambda path: len(path.parts))
     candidates += [base / folder / name for base in bases]
     return next((path.resolve() for path in candidates if path.is_file()), None)
+
+
+def checked_threads(threads: int) -> int:
+    """This number of threads, or `default_threads` for 0.
+
+    Raises:
+        UserError: there are more than any machine has cores; OpenMP would end the process.
+    """
+    threads = threads or default_threads()
+    if threads > MOST_THREADS:
+        raise UserError(
+            f"{threads} threads are more than {MOST_THREADS}; set runtime.threads, or "
+            "OMP_NUM_THREADS, to the number of cores at most"
+        )
+    return threads
 
 
 def default_threads() -> int:
