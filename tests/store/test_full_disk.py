@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -123,6 +124,15 @@ def test_a_push_to_a_full_disk_names_what_could_not_be_written(
         push(store, remote, [action])
     assert f": {remote.layout.base}/work/" in str(caught.value)
     assert str(store.root) not in str(caught.value)
+
+
+def test_a_push_names_the_full_disk_of_temporary_files(
+    store: Store, publish: Publish, tmp_path: Path
+) -> None:
+    action = publish({"small": b"1"})
+    assert store.layout.record(action.key).stat().st_size > 500
+    with no_room(500), pytest.raises(OSError, match=tempfile.gettempdir()):
+        push(store, Remote(str(tmp_path / "remote")), [action])
 
 
 def test_a_push_to_a_full_disk_leaves_no_half_of_anything(

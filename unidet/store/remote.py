@@ -20,7 +20,7 @@ from unidet.errors import UserError
 from unidet.redaction import redact_argument
 from unidet.store.addresses import OBJECT_STORES, RENAMING, connect
 from unidet.store.disk import MOST_BYTES, make_folder, sync
-from unidet.store.hashing import naming, sha256_file
+from unidet.store.hashing import naming, sha256_file, write_all
 from unidet.store.paths import Layout, is_digest
 from unidet.store.record import Action, LaterFormat, StoredFile, record_of, to_bytes
 from unidet.store.remote_errors import is_of_one_file, refusal, words
@@ -166,8 +166,8 @@ class Remote:
         It is written anew, without passwords that older versions have recorded.
         """
         with NamedTemporaryFile() as file:
-            file.write(to_bytes(action))
-            file.flush()
+            with naming(file.name):
+                write_all(file.fileno(), to_bytes(action))
             self._put(Path(file.name), self.layout.record(action.key), action.key)
 
     def _put(self, source: Path, path: Path, digest: str) -> None:
