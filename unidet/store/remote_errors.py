@@ -26,6 +26,7 @@ _ADVICE = {
     os.strerror(errno.ENOSPC): _ROOM,
     os.strerror(errno.EDQUOT): _ROOM,
 }
+_OF_TARGET = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 # All that SFTP says of a disk that is full or cannot be read, and of most else.
 _FAILED = "Failure"
 _DISK = "full, read-only or damaged"
@@ -52,8 +53,10 @@ def words(error: BaseException) -> str:
 def _text(error: BaseException) -> str:
     if not isinstance(error, OSError) or not error.strerror:
         return str(error)
-    path = error.filename2 or error.filename  # of a copy the target: its source was read before
-    return f"{path}: {error.strerror}" if path else error.strerror
+    files = [str(name) for name in (error.filename, error.filename2) if name]
+    if error.errno in _OF_TARGET:  # Python names both files of a copy
+        files = files[-1:]
+    return f"{' → '.join(files)}: {error.strerror}" if files else error.strerror
 
 
 def refusal(error: BaseException) -> str:
