@@ -137,3 +137,11 @@ def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with server(tmp_path_factory.mktemp("sshd")) as running:
         yield running
+
+
+@pytest.fixture
+def home(sshd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder with a copy of .ssh to change."""
+    shutil.copytree(sshd.home, tmp_path / "home")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    return tmp_path / "home"

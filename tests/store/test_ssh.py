@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import pwd
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -35,14 +34,6 @@ def remote(sshd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Remote
     blob.write_bytes(CONTENT)
     monkeypatch.setenv("HOME", str(sshd.home))
     return Remote(sshd.url(tmp_path / "remote"))
-
-
-@pytest.fixture
-def home(sshd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home folder with a copy of .ssh to change."""
-    shutil.copytree(sshd.home, tmp_path / "home")
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
 
 
 @pytest.fixture

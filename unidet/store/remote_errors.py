@@ -17,7 +17,11 @@ _LOST_KINDS = ("ClientPayloadError", "ConnectionClosedError")
 _KEY = "give a key that logs in without a question, by ssh-add or as IdentityFile in ~/.ssh/config"
 _ROOM = "free some space there and run this again, it continues"
 _ADVICE = {
-    "not found in known_hosts": "connect to it once by ssh, which shows its key and asks",
+    "not found in known_hosts": "connect to it once by ssh, which shows its key and asks; where "
+    "ssh trusts an authority and does not ask, add the line that ssh-keyscan prints",
+    "another key than in known_hosts": "it may be another machine; if its key was changed, "
+    "remove the old one by ssh-keygen -R",
+    "asks for more than a key": f"{_KEY}, or mount its folder, for example by sshfs, and give that",
     "No authentication methods available": _KEY,
     "Private key file is encrypted": _KEY,
     "Authentication failed": _KEY,

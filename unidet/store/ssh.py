@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import shlex
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
@@ -18,12 +17,15 @@ from fsspec.implementations.sftp import SFTPFileSystem
 
 from unidet.errors import UserError
 from unidet.redaction import redact_argument
+from unidet.store.known_hosts import Known, known_by
 from unidet.store.ssh_config import settings_of
 from unidet.store.ssh_files import ReadAhead
 
 _PORT = 22
 _OF_HOME = re.compile(r"/~((?:/.*)?)$", re.DOTALL)
 PATIENCE = 60.0  # seconds to wait for one answer of a server
+# What it says where a server has ended the connection while a user logs in with several keys.
+_ENDED = ("No existing session", "Authentication failed: transport shut down or saw EOF")
 OF_ALL_USERS = "/etc/ssh/ssh_known_hosts"
 # What paramiko says of a server that does not answer, by how far it has come.
 _SILENT = (
@@ -41,15 +43,26 @@ class KnownHosts(SFTPFileSystem):
 
     cachable = False
 
-    def __init__(self, host: str, *, known: str, alias: str | None, **options: Any) -> None:
-        """`known`: files of keys; `alias`: the name under which they have that of this server."""
-        self._known, self._alias = known, alias
+    def __init__(
+        self, host: str, *, known: str, alias: str | None, public: set[str], **options: Any
+    ) -> None:
+        """Connect to a server.
+
+        Args:
+            known: files of keys of servers.
+            alias: the name under which they have that of this server.
+            public: keys in base64, of which one that ssh-agent has goes before its others.
+        """
+        self._files, self._alias, self._public = known, alias, public
         super().__init__(host, **options)
 
     def _connect(self) -> None:
         self.client = paramiko.SSHClient()
-        self._know()
-        self.client.set_missing_host_key_policy(paramiko.RejectPolicy())
+        port, files = self.ssh_kwargs.get("port", _PORT), (*shlex.split(self._files), OF_ALL_USERS)
+        names = (self.host,) if port == _PORT else (f"[{self.host}]:{port}", self.host)
+        self._known = known_by((self._alias,) if self._alias else names, files)
+        self._policy = _Policy(self._known)
+        self.client.set_missing_host_key_policy(self._policy)
         try:
             self._begin()
             session = self._session()
@@ -59,28 +72,41 @@ class KnownHosts(SFTPFileSystem):
             raise
         self.ftp = paramiko.SFTPClient(cast(paramiko.Channel, _Patient(session)))
 
-    def _know(self) -> None:
-        known = paramiko.HostKeys()
-        for path in (*shlex.split(self._known), OF_ALL_USERS):
-            with suppress(OSError):  # most machines have only one of them
-                known.load(os.path.expanduser(path))
-        port = self.ssh_kwargs.get("port", _PORT)
-        name = self.host if port == _PORT else f"[{self.host}]:{port}"
-        for kind, key in (known.lookup(self._alias or name) or {}).items():
-            self.client.get_host_keys().add(name, kind, key)
-
     def _begin(self) -> None:
         limits = ("timeout", "banner_timeout", "auth_timeout", "channel_timeout")
         try:
-            self.client.connect(self.host, **dict.fromkeys(limits, PATIENCE), **self.ssh_kwargs)
+            with closing(paramiko.Agent()) as agent:
+                keys = (key for key in agent.get_keys() if key.get_base64() in self._public)
+                self.client.connect(
+                    self.host,
+                    pkey=next(keys, None),
+                    transport_factory=self._transport,
+                    **dict.fromkeys(limits, PATIENCE),
+                    **self.ssh_kwargs,
+                )
         except (paramiko.SSHException, EOFError) as error:
+            self.client.close()
             cause = error if isinstance(error, EOFError) else error.__context__
-            if not isinstance(cause, (EOFError, ConnectionResetError)):
+            is_end = isinstance(cause, (EOFError, ConnectionResetError))
+            if self._policy.has_met and (is_end or str(error) in _ENDED):
+                raise ConnectionError(
+                    "the server ends the log-in; if ssh-agent has many keys, give one as "
+                    "IdentityFile, with IdentitiesOnly yes, in ~/.ssh/config"
+                ) from error
+            if not is_end:
                 raise
-            asked = "is this the port of an SSH server"
+            asked = "is this the port of an SSH server, and not too busy"
             if "sock" in self.ssh_kwargs:
                 asked = "does the ProxyJump or ProxyCommand of ~/.ssh/config reach it"
             raise ConnectionError(f"ends the connection at once; {asked}?") from error
+
+    def _transport(self, *given: Any, **options: Any) -> paramiko.Transport:
+        """A connection that asks for a key of the kinds that are known."""
+        transport = _NoQuestions(*given, **options)
+        security, kinds = transport.get_security_options(), self._known.kinds()
+        kinds |= {"rsa-sha2-256", "rsa-sha2-512"} if "ssh-rsa" in kinds else set()
+        security.key_types = sorted(security.key_types, key=lambda kind: kind not in kinds)
+        return transport
 
     def _session(self) -> paramiko.Channel:
         transport = self.client.get_transport()
@@ -123,6 +149,37 @@ class KnownHosts(SFTPFileSystem):
         if transport is not None:
             with suppress(OSError):
                 transport.sock.shutdown(socket.SHUT_RDWR)
+
+
+class _Policy(paramiko.MissingHostKeyPolicy):
+    """Accepts a server whose key is known; the client itself knows none.
+
+    Attributes:
+        has_met: whether it was asked, before the user logs in.
+    """
+
+    def __init__(self, known: Known) -> None:
+        self._known = known
+        self.has_met = False
+
+    def missing_host_key(self, client: Any, hostname: str, key: paramiko.PKey) -> None:
+        self.has_met = True
+        if key in self._known.revoked:
+            raise paramiko.SSHException("its key is marked as @revoked in known_hosts")
+        if not self._known.valid:
+            raise paramiko.SSHException(f"Server {hostname!r} not found in known_hosts")
+        if key not in self._known.valid:
+            raise paramiko.SSHException(f"{hostname!r} has another key than in known_hosts")
+
+
+class _NoQuestions(paramiko.Transport):
+    """A connection on which a server asks its user nothing.
+
+    paramiko would print what the server sends as it is, and wait for an answer at every connection.
+    """
+
+    def auth_interactive_dumb(self, *given: Any, **options: Any) -> list[str]:
+        raise paramiko.AuthenticationException("the server asks for more than a key")
 
 
 class _Patient:

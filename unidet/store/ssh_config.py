@@ -36,9 +36,13 @@ def settings_of(host: str, port: int | None) -> dict[str, Any]:
         "known": found.get("userknownhostsfile", _KNOWN),
         "alias": found["hostkeyalias"].lower() if "hostkeyalias" in found else None,
     }
-    for name, key in (("username", "user"), ("key_filename", "identityfile")):
-        if key in found:
-            options[name] = found[key]
+    if "user" in found:
+        options["username"] = found["user"]
+    files = found.get("identityfile", [])
+    options["key_filename"] = [path for path in files if _is_text(path)]
+    options["public"] = _public([*files, *(f"{path}.pub" for path in files)])
+    if files and found.get("identitiesonly", "no").lower() == "yes":
+        options |= {"allow_agent": False, "look_for_keys": False}
     if "port" in found:
         options["port"] = int(found["port"])
     command = _proxy(found)
@@ -71,6 +75,20 @@ def _lines(path: Path, section: str = "Host *", depth: int = 0) -> Iterator[str]
             for name in sorted(glob(str(names))):
                 yield from _lines(Path(name), section, depth + 1)
         yield section
+
+
+def _is_text(path: str) -> bool:
+    """Whether a key can be read; ssh passes over others, as one that another machine has."""
+    try:
+        return bool(Path(path).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _public(paths: list[str]) -> set[str]:
+    """Public keys that these files hold, in base64."""
+    texts = (Path(path).read_text("utf-8").split() for path in paths if _is_text(path))
+    return {words[1] for words in texts if len(words) > 1}
 
 
 def _proxy(found: Mapping[str, Any]) -> str | None:
