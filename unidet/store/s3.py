@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import suppress
 from typing import Any
 
+from fsspec.asyn import sync
 from s3fs import S3FileSystem
 
 PATIENCE = 20.0  # seconds to wait for one answer, and for the server to take the next bytes
 ATTEMPTS = 3  # so a minute in all
 _END = 1.0  # seconds that requests get to end in
+_RENEW = "log in or renew them as for other programs, for example by: aws sso login"
+# They write tracebacks beside the errors that they raise.
+for _name in ("botocore", "aiobotocore"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 
 class Buckets(S3FileSystem):
@@ -48,9 +54,22 @@ def connect(url: str) -> tuple[Buckets, str]:
         # All content is hashed here; botocore would end a transfer at one file that is altered.
         "response_checksum_validation": "when_required",
     }
-    system = Buckets(session=_session(), config_kwargs=settings)
+    session = _session()
+    system = Buckets(session=session, config_kwargs=settings)
     system.retries = 1
+    sync(system.loop, _get_credentials, session)
     return system, system._strip_protocol(url)
+
+
+async def _get_credentials(session: Any) -> None:
+    """Have the credentials before the first request, where a file of theirs that is missing would
+    look like a store that is missing."""
+    try:
+        credentials = await session.get_credentials()
+        if credentials is not None:
+            await credentials.get_frozen_credentials()
+    except Exception as error:
+        raise ConnectionError(f"no credentials: {error}; {_RENEW}") from error
 
 
 def _session() -> Any:
