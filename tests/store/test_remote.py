@@ -140,16 +140,29 @@ def test_pushing_again_sends_nothing(store: Store, publish: Publish, address: st
     assert (moved.bytes, moved.sent, len(moved.artefacts)) == (0, [], 2)
 
 
+def test_a_push_tells_how_much_of_a_file_was_sent(
+    store: Store, publish: Publish, sshd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large one takes minutes."""
+    monkeypatch.setenv("HOME", str(sshd.home))
+    remote, size, told = Remote(sshd.url(tmp_path / "remote")), 1 << 20, list[int]()
+    push(
+        store, remote, [publish({"a": bytes(size), "b": size * b"b"})], lambda n, _: told.append(n)
+    )
+    assert told == sorted(told)
+    assert set(range(1 << 15, 2 * size + 1, 1 << 15)) <= set(told)
+
+
 def test_a_push_goes_on_where_it_stopped(
     store: Store, publish: Publish, address: str, there: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, rpn = chain(publish)
     upload, count = Remote.upload, iter([1, 2])
 
-    def breaking(self: Remote, source: Path, file: object) -> None:
+    def breaking(self: Remote, source: Path, *given: Any) -> None:
         if next(count, None) is None:
             raise ConnectionError("line cut")
-        upload(self, source, file)  # type: ignore[arg-type]
+        upload(self, source, *given)
 
     with monkeypatch.context() as patch:
         patch.setattr(Remote, "upload", breaking)

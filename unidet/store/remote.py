@@ -150,15 +150,18 @@ class Remote:
 
     # --- writing -----------------------------------------------------------------------------
 
-    def upload(self, source: Path, file: StoredFile) -> None:
+    def upload(self, source: Path, file: StoredFile, progress: Progress = lambda _: None) -> None:
         """Copy content to the remote; it appears there completely or not at all.
+
+        Args:
+            progress: called with how many bytes of it were sent; never for a folder.
 
         Raises:
             Refused: the local content does not match its name.
         """
         if sha256_file(source) != file.sha256:
             raise Refused(f"blob {file.sha256} was altered here; run: unidet verify --repair")
-        self._put(source, self.layout.blob(file.sha256), file.sha256)
+        self._put(source, self.layout.blob(file.sha256), file.sha256, progress)
 
     def put_record(self, action: Action) -> None:
         """Write a record to the remote; call this after all its content is there.
@@ -170,14 +173,19 @@ class Remote:
                 write_all(file.fileno(), to_bytes(action))
             self._put(Path(file.name), self.layout.record(action.key), action.key)
 
-    def _put(self, source: Path, path: Path, digest: str) -> None:
+    def _put(
+        self, source: Path, path: Path, digest: str, progress: Progress = lambda _: None
+    ) -> None:
+        from fsspec.callbacks import Callback
+
         size = source.stat().st_size
+        sent = Callback(hooks={"sent": lambda _, count, **__: progress(count)})
         temporary = self.layout.private(digest) if self._is_one_of(RENAMING) else path
         for folder in {path.parent, temporary.parent}:
             self._make_folder(folder)
         with self._clear_errors(at=temporary):
             try:
-                self._system.put_file(str(source), str(temporary))
+                self._system.put_file(str(source), str(temporary), callback=sent)
                 arrived = self._system.info(str(temporary))["size"]
                 if arrived != size:
                     text = f"{arrived} of {size} bytes arrived; look at its disk, and push again"

@@ -136,12 +136,12 @@ class KnownHosts(SFTPFileSystem):
         file = super()._open(path, mode, **options)
         return ReadAhead(file) if mode == "rb" else file
 
-    def put_file(self, lpath: str, rpath: str, *given: object, **options: object) -> None:
+    def put_file(self, lpath: str, rpath: str, callback: Any, **options: object) -> None:
         """Copy a file to the server; the caller asks how much of it has arrived.
 
         paramiko says the same of all errors that a server tells meanwhile, as of a full disk.
         """
-        self.ftp.put(lpath, rpath, confirm=False)
+        self.ftp.put(lpath, rpath, lambda sent, _: callback.absolute_update(sent), confirm=False)
 
     def cut(self) -> None:
         """End the connection, so that waiting calls fail; safe in a signal handler."""

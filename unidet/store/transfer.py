@@ -74,6 +74,10 @@ def push(
     else:
         moved.refused += _without_record(chosen, records, unread)
     known = set(remote.keys())
+
+    def more(sent: int) -> None:
+        tell(moved.bytes + sent, total)
+
     for action in chosen:
         if not store.is_complete(action):
             moved.refused.append(
@@ -85,7 +89,7 @@ def push(
             for sha, size in blobs_of(action).items():
                 if sha in missing:
                     tell(moved.bytes, total)
-                    remote.upload(store.layout.blob(sha), StoredFile(sha, size))
+                    remote.upload(store.layout.blob(sha), StoredFile(sha, size), more)
                     moved.bytes += missing.pop(sha)
             _push_record(store, remote, action, action.key in known, moved)
         except Refused as error:
