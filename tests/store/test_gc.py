@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -24,7 +25,7 @@ from unidet.store.pins import pin, unpin
 from unidet.store.record import Action
 from unidet.store.remote import Remote
 from unidet.store.store import Store, key_of
-from unidet.store.transfer import fetch
+from unidet.store.transfer import fetch, push
 from unidet.store.verify import verify
 
 Publish = Callable[..., Action]
@@ -622,3 +623,33 @@ def test_what_was_written_under_a_clock_that_was_ahead_goes_in_time(
         assert trashed.stat().st_mtime <= time.time()
         sweep(store, 0.0, 0.0)
     assert not trashed.exists()
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+def test_what_is_pushed_stays_meanwhile(
+    is_full: bool,
+    store: Store,
+    publish: Callable[..., Action],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Except on a full disk, where nothing can be marked, but which a push may relieve."""
+    first, second = publish({"a": b"1"}), publish({"b": b"2"}, seed=1)
+    upload = Remote.upload
+
+    def cleaning_before(self: Remote, *given: object) -> None:
+        clean(store, keep_last=0)
+        upload(self, *given)  # type: ignore[arg-type]
+
+    if is_full:
+        monkeypatch.setattr(live, "_create", full)
+    else:
+        monkeypatch.setattr(Remote, "upload", cleaning_before)
+    moved = push(store, Remote(str(tmp_path / "remote")), None)
+    assert (set(moved.sent), moved.refused) == ({first.key, second.key}, [])
+    clean(store, keep_last=0)
+    assert store.lookup(first.key) is None
+
+
+def full(*given: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")

@@ -6,14 +6,14 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
 from unidet.errors import UserError
 from unidet.store.disk import clear_errors, make_folder
 from unidet.store.gc_plan import blobs_of, read_records
 from unidet.store.ingest import has_blob
-from unidet.store.live import discard_abandoned
+from unidet.store.live import discard_abandoned, in_use
 from unidet.store.places import require_links
 from unidet.store.record import Action, StoredFile
 from unidet.store.remote import Refused, Remote
@@ -61,6 +61,28 @@ def push(
     """
     records, unread = read_records(store)
     chosen = with_inputs(records.values() if actions is None else actions, records)
+    refused: Iterable[str]
+    if actions is None:
+        refused = map(str, unread.values())
+    else:
+        refused = _without_record(chosen, records, unread)
+    with _kept(store, chosen):
+        return _send(store, remote, chosen, Moved(refused=[*refused]), tell)
+
+
+@contextmanager
+def _kept(store: Store, actions: Iterable[Action]) -> Iterator[None]:
+    """Keep them from a clean-up here meanwhile, for a push may take hours."""
+    with ExitStack() as stack:
+        # Not from a disk that is full or fails, off which what it has must come nevertheless.
+        with suppress(UserError):
+            stack.enter_context(in_use(store.layout))(*(action.key for action in actions))
+        yield
+
+
+def _send(
+    store: Store, remote: Remote, chosen: Iterable[Action], moved: Moved, tell: Tell
+) -> Moved:
     there = remote.blobs()
     missing = {
         sha: size
@@ -68,11 +90,7 @@ def push(
         for sha, size in blobs_of(action).items()
         if there.get(sha) != size
     }
-    total, moved = sum(missing.values()), Moved()
-    if actions is None:
-        moved.refused += map(str, unread.values())
-    else:
-        moved.refused += _without_record(chosen, records, unread)
+    total = sum(missing.values())
     known = set(remote.keys())
 
     def more(sent: int) -> None:
