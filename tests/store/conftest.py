@@ -75,6 +75,14 @@ Subsystem sftp internal-sftp
 """
 
 
+SSH = """#!/bin/sh
+set -- -oUserKnownHostsFile="$HOME/.ssh/known_hosts" -oIdentityFile="$HOME/.ssh/id_ed25519" "$@"
+[ ! -f "$HOME/.ssh/config" ] || exec {ssh} -F "$HOME/.ssh/config" "$@"
+exec {ssh} -F none "$@"
+"""
+"""Without it, ssh takes the home folder from the list of users."""
+
+
 @dataclass(frozen=True)
 class Server:
     """`home` is a HOME whose .ssh knows the server and holds the key it accepts."""
@@ -109,9 +117,19 @@ def server(folder: Path) -> Iterator[Server]:
     with (folder / "log").open("wb") as log, subprocess.Popen(arguments, stderr=log) as process:
         try:
             _wait(port, process, folder / "log")
-            yield Server(process.pid, port, home)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("PATH", f"{_client(folder / 'bin')}:{os.environ['PATH']}")
+                yield Server(process.pid, port, home)
         finally:
             process.terminate()
+
+
+def _client(folder: Path) -> Path:
+    """A folder with an `ssh` that reads the settings in $HOME."""
+    folder.mkdir()
+    (folder / "ssh").write_text(SSH.format(ssh=shutil.which("ssh")))
+    (folder / "ssh").chmod(0o700)
+    return folder
 
 
 def _free_port() -> int:

@@ -711,26 +711,6 @@ def test_folders_made_from_what_was_pushed_are_read_only(there: Layout, pushed: 
 # --- what cannot be reached --------------------------------------------------------------------
 
 
-def test_a_host_that_is_not_known_is_refused(
-    sshd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / ".ssh").mkdir()
-    with pytest.raises(UserError, match="not found in known_hosts"):
-        Remote(sshd.url(tmp_path))
-
-
-def test_a_host_of_the_ssh_config(
-    sshd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HOME", str(sshd.home))
-    user = sshd.url(tmp_path).split("//")[1].split("@")[0]
-    config = sshd.home / ".ssh" / "config"
-    config.write_text(f"Host cluster\n HostName 127.0.0.1\n Port {sshd.port}\n User {user}\n")
-    assert list(Remote(f"sftp://cluster{tmp_path}").keys()) == []
-    config.unlink()
-
-
 def test_the_port_of_another_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It was said not to answer."""
     pytest.importorskip("paramiko")
@@ -747,16 +727,6 @@ def test_the_port_of_another_server(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         threading.Thread(target=answer).start()
         with pytest.raises(UserError, match="is this the port of an SSH server"):
             Remote(f"sftp://me@127.0.0.1:{server.getsockname()[1]}/x")
-
-
-def test_a_password_with_signs_of_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    ssh = pytest.importorskip("unidet.store.ssh", exc_type=ImportError)
-    monkeypatch.setenv("HOME", "/nowhere")
-    monkeypatch.setattr(ssh, "KnownHosts", lambda host, **options: (host, options))
-    (host, options), path = ssh.connect("sftp://me%40here:a%2Fb%3F%23@cluster:99/data")
-    assert (host, path) == ("cluster", "/data")
-    given = {"username": "me@here", "password": "a/b?#", "port": 99}
-    assert given.items() <= options.items()
 
 
 @pytest.mark.parametrize(
@@ -803,20 +773,6 @@ def test_a_server_that_does_not_answer_is_given_up(
         with pytest.raises(UserError, match=r"remote sftp://.*: does not answer; look at"):
             Remote(f"sftp://me@127.0.0.1:{port}/x")
     assert time.monotonic() - started < 20
-
-
-def test_a_server_that_does_not_let_in_is_given_up(
-    sshd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import paramiko
-
-    monkeypatch.setattr(
-        paramiko.auth_handler.AuthHandler, "_parse_service_accept", lambda self, message: None
-    )
-    monkeypatch.setattr("unidet.store.ssh.PATIENCE", 1.0)
-    monkeypatch.setenv("HOME", str(sshd.home))
-    with pytest.raises(UserError, match=r"remote sftp://.*: does not answer; look at"):
-        Remote(sshd.url(tmp_path))
 
 
 def test_s3_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,12 +31,6 @@ def test_a_redirection_without_end() -> None:
     assert said == "is redirected without end; look at the region and the address of the endpoint"
 
 
-def test_a_password_that_the_server_does_not_take() -> None:
-    """As paramiko tells it."""
-    said = words(ValueError("Bad authentication type; allowed types: ['publickey']"))
-    assert "['publickey']; it takes no password; give a key" in said
-
-
 def test_an_error_that_speaks_for_itself() -> None:
     assert words(OSError(5, "Input/output error")) == "Input/output error"
     assert words(OSError(30, "Read-only file system", "/mnt/x")) == "/mnt/x: Read-only file system"

@@ -126,25 +126,6 @@ def test_a_fetch_gives_up(
     assert list((other.layout.base / "work").glob("*")) == []
 
 
-def test_a_session_that_never_begins_is_given_up(
-    sshd: Any, sessions: Sessions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """paramiko waits for the answer to this request without end."""
-    import paramiko
-
-    begin = paramiko.Channel.invoke_subsystem
-
-    def silent(self: paramiko.Channel, name: str) -> None:
-        sessions.stop()
-        begin(self, name)
-
-    monkeypatch.setattr(paramiko.Channel, "invoke_subsystem", silent)
-    started = time.monotonic()
-    with pytest.raises(UserError, match="does not answer; look at"):
-        Remote(sshd.url(tmp_path / "remote"))
-    assert time.monotonic() - started < LIMIT
-
-
 @pytest.mark.parametrize("verb", ["push", "fetch"])
 def test_ctrl_c_ends_a_wait_at_once(
     store: Store, publish: Publish, sshd: Any, sessions: Sessions, tmp_path: Path, verb: str

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import pwd
-import sys
+import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,7 @@ from unidet.errors import UserError
 from unidet.store.paths import Layout
 from unidet.store.record import StoredFile
 from unidet.store.remote import Refused, Remote
-from unidet.store.ssh import KnownHosts
-from unidet.store.ssh_config import settings_of
+from unidet.store.ssh import SecureShell
 from unidet.store.ssh_files import ReadAhead
 
 CONTENT = os.urandom(5_000_000)  # two pieces; the last request is of no whole 32 kB
@@ -163,135 +164,118 @@ def test_nothing_is_asked_for_behind_the_end_that_a_server_tells(
     assert len(reads) < 200
 
 
-RELAY = """import socket, sys, threading, os, pathlib
-host, port = sys.argv[-2:] if sys.argv[-1].isdigit() else sys.argv[-2][1:].split("]:")
-pathlib.Path(sys.argv[0]).with_name("arguments").write_text(" ".join(sys.argv[1:]))
-line = socket.create_connection((host, int(port)))
-def up():
-    while data := os.read(0, 65536):
-        line.sendall(data)
-    line.shutdown(socket.SHUT_WR)
-threading.Thread(target=up, daemon=True).start()
-while data := line.recv(65536):
-    os.write(1, data)
-"""
-"""A stand-in for `ssh -W [host]:port jump` and `nc host port`, which writes down its arguments."""
+def test_settings_of_the_user(sshd: Any, home: Path, tmp_path: Path) -> None:
+    """A name with capitals, which an address keeps."""
+    user = sshd.url(tmp_path).split("//")[1].split("@")[0]
+    (home / ".ssh" / "config").write_text(
+        f"Host MyCluster\n HostName 127.0.0.1\n Port {sshd.port}\n User {user}\n"
+    )
+    assert not Remote(f"sftp://MyCluster{tmp_path}").is_store()
+    assert not Remote(f"sftp://{user}@MyCluster:{sshd.port}{tmp_path}").is_store()
+    with pytest.raises(UserError, match="Connection refused"):
+        Remote(f"sftp://MyCluster:1{tmp_path}")
 
 
-@pytest.mark.parametrize(
-    ("setting", "arguments"),
-    [
-        ("ProxyJump one, me@two:2200", "-J ssh://one -W [127.0.0.1]:{port} ssh://me@two:2200"),
-        ("ProxyJump one", "-W [127.0.0.1]:{port} ssh://one"),
-        ("ProxyCommand ssh %h %p", "127.0.0.1 {port}"),
-    ],
-)
-def test_a_server_behind_another_is_reached_as_by_ssh(
-    sshd: Any,
-    home: Path,
-    setting: str,
-    arguments: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    config = f"Host cluster\n  HostName 127.0.0.1\n  {setting}\n"
-    (home / ".ssh" / "config").write_text(config)
-    (tmp_path / "bin").mkdir()
-    relay = tmp_path / "bin" / "ssh"
-    relay.write_text(f"#!{sys.executable}\n{RELAY}")
-    relay.chmod(0o700)
-    monkeypatch.setenv("PATH", f"{relay.parent}:{os.environ['PATH']}")
-    (tmp_path / "remote" / "store" / "v1").mkdir(parents=True)
-    url = sshd.url(tmp_path / "remote").replace("127.0.0.1", "cluster")
-    assert Remote(url).is_store()
-    assert (relay.parent / "arguments").read_text() == arguments.format(port=sshd.port)
-
-
-def test_a_jump_that_fails_is_named(sshd: Any, home: Path, tmp_path: Path) -> None:
-    (home / ".ssh" / "config").write_text("Host *\n  ProxyCommand false\n")
-    with pytest.raises(UserError, match=r"does the ProxyJump or ProxyCommand of ~/\.ssh/config"):
+def test_a_server_that_is_not_known(sshd: Any, home: Path, tmp_path: Path) -> None:
+    known = home / ".ssh" / "known_hosts"
+    line = known.read_text()
+    known.write_text("")
+    with pytest.raises(UserError, match=r"host key is known for .*; connect to it once by ssh"):
+        Remote(sshd.url(tmp_path))
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"]
+    subprocess.run(command, check=True)
+    other = (tmp_path / "key.pub").read_text()
+    known.write_text(f"{line.split()[0]} {other}")
+    with pytest.raises(UserError, match=r"another than in known_hosts; .* ssh-keygen -R"):
         Remote(sshd.url(tmp_path))
 
 
-def test_the_name_of_a_host_is_no_command(home: Path, tmp_path: Path) -> None:
-    (home / ".ssh" / "config").write_text("Host *\n  ProxyCommand nc %h %p\n")
-    with pytest.raises(UserError, match="no name of a host"):
-        Remote(f"sftp://a;touch${{IFS}}{tmp_path.name}/x")
+@pytest.fixture
+def own_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Puts a script in place of `ssh`; its folder."""
 
+    def put(script: str) -> Path:
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        (folder / "ssh").write_text(f"#!/bin/sh\n{script}\n")
+        (folder / "ssh").chmod(0o700)
+        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+        return folder
 
-def test_servers_that_the_machine_knows_are_known_to_its_users(
-    sshd: Any, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (home / ".ssh" / "known_hosts").rename(tmp_path / "known")
-    with pytest.raises(UserError, match="connect to it once by ssh"):
-        Remote(sshd.url(tmp_path))
-    monkeypatch.setattr("unidet.store.ssh.OF_ALL_USERS", str(tmp_path / "known"))
-    assert not Remote(sshd.url(tmp_path)).is_store()
+    return put
 
 
 @pytest.mark.parametrize(
-    ("setting", "file", "name"),
+    ("script", "says"),
     [
-        ("", "known_hosts", "[127.0.0.1]:{port}"),
-        ("UserKnownHostsFile ~/.ssh/absent ~/.ssh/other", "other", "[127.0.0.1]:{port}"),
-        ("HostKeyAlias Node", "known_hosts", "node"),
+        ("echo; echo '@@@@@' >&2; echo 'no route' >&2; echo later >&2; exit 255", "x: no route$"),
+        ("echo Welcome to the cluster; cat", "prints text at each log-in there"),
+        ("exit 255", "begins no session"),
+        ("exec 0<&- 1>&-; sleep 100", "begins no session"),
     ],
 )
-def test_a_host_is_found_by_the_name_and_the_key_that_the_config_gives(
-    sshd: Any, home: Path, setting: str, file: str, name: str, tmp_path: Path
+def test_why_no_session_begins(own_ssh: Callable[[str], Path], script: str, says: str) -> None:
+    own_ssh(script)
+    with pytest.raises(UserError, match=says):
+        Remote("sftp://cluster/x")
+
+
+def test_a_password_reaches_ssh_and_no_list_of_processes(own_ssh: Callable[[str], Path]) -> None:
+    ask = '"$SSH_ASKPASS"'
+    folder = own_ssh(
+        f"""{ask} "me@here's password: " > "$0.heard"; echo "$@" > "$0.given"
+        {ask} "Are you sure you want to continue connecting?" >> "$0.heard" || exit 1"""
+    )
+    with pytest.raises(UserError):
+        Remote("sftp://me%40here:a%2Fb%3F%23%20$x@cluster:99/data")
+    assert (folder / "ssh.heard").read_text() == "a/b?# $x\n"
+    given = (folder / "ssh.given").read_text()
+    assert given.endswith("-oBatchMode=no -p99 -lme@here -s -- cluster sftp\n")
+
+
+def test_without_a_password_nothing_is_asked(
+    own_ssh: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A name with capitals, which an address keeps; in a file with a comment in latin-1."""
-    folder = home / ".ssh"
-    known = folder / "known_hosts"
-    key = known.read_text().partition(" ")[2]
-    known.unlink()
-    (folder / file).write_text(f"{name.format(port=sshd.port)} {key}")
-    config = f"# caf\xe9\nHost MyCluster\n  HostName 127.0.0.1\n  {setting}\n"
-    (folder / "config").write_text(config, encoding="latin-1")
-    assert not Remote(sshd.url(tmp_path).replace("127.0.0.1", "MyCluster")).is_store()
+    monkeypatch.delenv("SSH_ASKPASS", raising=False)
+    folder = own_ssh('echo "$SSH_ASKPASS" "$@" > "$0.given"; ps -o tty= $$ > "$0.terminal"')
+    with pytest.raises(UserError):
+        Remote("sftp://cluster/data")
+    given = (folder / "ssh.given").read_text()
+    assert given.startswith(" -oStrictHostKeyChecking=yes ")
+    assert given.endswith("-oBatchMode=yes -s -- cluster sftp\n")
+    assert (folder / "ssh.terminal").read_text().strip() == "?"
 
 
-def test_files_that_the_config_includes(sshd: Any, home: Path, tmp_path: Path) -> None:
-    """They end no section: what follows the `Include` is of all hosts, or of those before it."""
-    folder = home / ".ssh"
-    key = folder / "id_ed25519"
-    key.rename(folder / "other_key")
-    (folder / "config.d").mkdir()
-    (folder / "config.d" / "one").write_text("Host one\n  HostName 127.0.0.1\n")
-    (folder / "config.d" / "two").write_text("HostKeyAlias two\nHost three\n")
-    (folder / "known_hosts").write_text(
-        (folder / "known_hosts").read_text().replace("[127.0.0.1]", "[localhost]")
-    )
-    (folder / "config").write_text(
-        f'include "config.d/o*" ~/.ssh/absent {folder}/config.d # all\n'
-        f"HostName localhost\nIdentityFile {folder}/other_key\n"
-        "Host other\n  Include = ~/.ssh/config.d/two\n  User nobody\n"
-    )
-    found = settings_of("one", None)
-    assert found["host"] == "127.0.0.1"  # the first that is given counts
-    assert found["key_filename"] == [str(folder / "other_key")]
-    assert found["alias"] is None
-    assert "username" not in found
-    assert settings_of("other", None)["alias"] == "two"
-    assert settings_of("other", None)["username"] == "nobody"
-    assert not Remote(sshd.url(tmp_path).replace("127.0.0.1", "somewhere")).is_store()
+def test_a_machine_without_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match=r"ssh is not installed \(Debian, Ubuntu: apt install"):
+        Remote("sftp://cluster/x")
 
 
-def test_settings_that_include_each_other(home: Path) -> None:
-    (home / ".ssh" / "config").write_text("Include config\n")
-    with pytest.raises(UserError, match="more than 16 files deep"):
-        Remote("sftp://somewhere/x")
+def test_no_session_outlives_its_remote(sshd: Any, home: Path, tmp_path: Path) -> None:
+    remote = Remote(sshd.url(tmp_path))
+    process = remote._system._process
+    assert process.poll() is None
+    del remote
+    gc.collect()
+    assert process.poll() is not None
+
+
+@pytest.mark.parametrize("place", ["a;touch${IFS}x", "-oProxyCommand=x", "`x`@host", "-x@host"])
+def test_names_that_a_shell_would_run(place: str) -> None:
+    with pytest.raises(UserError, match="no name of a host, or of a user"):
+        Remote(f"sftp://{place}/x")
 
 
 @pytest.mark.parametrize(
     ("host", "given"),
-    [("[::1]", "::1"), ("me@[fe80::1]:2200", "fe80::1"), ("me:a@Node", "node")],
+    [("[::1]", "::1"), ("me@[fe80::1]:2200", "fe80::1"), ("me:a@Node", "Node")],
 )
 def test_an_address_of_ipv6_names_one_server(
     host: str, given: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reached = []
-    monkeypatch.setattr(KnownHosts, "_connect", lambda self: reached.append(self.host))
+    monkeypatch.setattr(SecureShell, "_connect", lambda self: reached.append(self.host))
     Remote(f"sftp://{host}/data")
     assert reached == [given]
 

@@ -13,19 +13,25 @@ _ENDS = (EOFError, BrokenPipeError, ConnectionResetError, ConnectionAbortedError
 _LOST = ("Server connection dropped", "Socket is closed")
 # Those of aiohttp and botocore, whose modules are not loaded for other remotes.
 _LOST_KINDS = ("ClientPayloadError", "ConnectionClosedError")
-# What paramiko says as it refuses a server or is refused, and what helps.
-_KEY = "give a key that logs in without a question, by ssh-add or as IdentityFile in ~/.ssh/config"
+# What ssh and SFTP say as they refuse, and what helps.
+_KEY = (
+    "give a key that logs in without a question, by ssh-add or as IdentityFile in ~/.ssh/config, "
+    "or open a connection that ssh shares (ControlMaster)"
+)
+_ONCE = "connect to it once by ssh, which shows its key and asks"
 _ROOM = "free some space there and run this again, it continues"
 _ADVICE = {
-    "not found in known_hosts": "connect to it once by ssh, which shows its key and asks; where "
-    "ssh trusts an authority and does not ask, add the line that ssh-keyscan prints",
-    "another key than in known_hosts": "it may be another machine; if its key was changed, "
-    "remove the old one by ssh-keygen -R",
-    "asks for more than a key": f"{_KEY}, or mount its folder, for example by sshfs, and give that",
-    "No authentication methods available": _KEY,
-    "Private key file is encrypted": _KEY,
-    "Authentication failed": _KEY,
-    "Bad authentication type": f"it takes no password; {_KEY}",
+    "host key is known for": _ONCE,
+    "Host key verification failed": _ONCE,  # of a jump host
+    "its key is another than in": "it may be another machine; if its key was changed, remove the "
+    "old one by ssh-keygen -R",
+    "Permission denied (": _KEY,
+    "Too many authentication failures": "give the right key as IdentityFile, with IdentitiesOnly "
+    "yes, in ~/.ssh/config",
+    "kex_exchange_identification": "is this the port of an SSH server, and not too busy?",
+    "banner exchange": "is this the port of an SSH server, and not too busy?",
+    "subsystem request failed": "it offers no SFTP",
+    "Garbage packet received": "a program prints text at each log-in there, as from ~/.bashrc",
     "Operation unsupported": "its server must be able to replace files, as OpenSSH's is",
     os.strerror(errno.ENOSPC): _ROOM,
     os.strerror(errno.EDQUOT): _ROOM,

@@ -1,15 +1,19 @@
-"""Access to SFTP servers with the user's ~/.ssh/config, known_hosts and keys, as `ssh` does."""
+"""Access to SFTP servers through the user's own `ssh`, with all that is set up for it."""
 
 from __future__ import annotations
 
 import logging
+import os
 import re
-import shlex
+import select
 import socket
-import threading
+import subprocess
+import weakref
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
-from typing import Any, cast
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory, TemporaryFile
+from typing import IO, Any, cast
 from urllib.parse import unquote, urlsplit
 
 import paramiko
@@ -17,120 +21,74 @@ from fsspec.implementations.sftp import SFTPFileSystem
 
 from unidet.errors import UserError
 from unidet.redaction import redact_argument
-from unidet.store.known_hosts import Known, known_by
-from unidet.store.ssh_config import settings_of
 from unidet.store.ssh_files import ReadAhead
 
-_PORT = 22
-_OF_HOME = re.compile(r"/~((?:/.*)?)$", re.DOTALL)
 PATIENCE = 60.0  # seconds to wait for one answer of a server
-# What it says where a server has ended the connection while a user logs in with several keys.
-_ENDED = ("No existing session", "Authentication failed: transport shut down or saw EOF")
-OF_ALL_USERS = "/etc/ssh/ssh_known_hosts"
-# What paramiko says of a server that does not answer, by how far it has come.
-_SILENT = (
-    "Error reading SSH protocol banner",
-    "No existing session",
-    "Authentication timeout.",
-    "Timeout opening channel.",
-)
-# It writes tracebacks, with what the server said, beside the errors that it raises.
+_END = 5.0  # seconds that ssh gets to end in
+_ENDED = "ssh begins no session, and does not say why"
+_OF_HOME = re.compile(r"/~((?:/.*)?)$", re.DOTALL)
+# ssh puts them into commands of the user's settings (ProxyCommand), and old versions as they are.
+_HOST = re.compile(r"[\w:][\w.:%-]*")
+_USER = re.compile(r"[^\s'\"`;&<>|(){}-][^\s'\"`;&<>|(){}]*")
+# It never asks, opens nothing but this session, and shares a connection but makes none to share.
+_OPTIONS = {
+    "StrictHostKeyChecking": "yes",
+    "ServerAliveInterval": "15",
+    "ServerAliveCountMax": "4",
+    "ConnectTimeout": "60",
+    "NumberOfPasswordPrompts": "1",
+    "LogLevel": "ERROR",
+    "ControlMaster": "no",
+    "ClearAllForwardings": "yes",
+    "ForwardX11": "no",
+    "ForwardAgent": "no",
+    "PermitLocalCommand": "no",
+    "RemoteCommand": "none",
+    "RequestTTY": "no",
+}
+_ASKED = """#!/bin/sh
+case "$1" in
+    *[Pp]assword*) printf '%s\\n' "$UNIDET_SSH_PASSWORD" ;;
+    *) exit 1 ;;
+esac
+"""
+"""What ssh runs to ask a user. On the way there are other questions, as whether a key is right."""
+# paramiko logs what it does, which is not for users.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 
-class KnownHosts(SFTPFileSystem):
-    """SFTP file system that accepts only known hosts; fsspec's own class accepts any host."""
+class SecureShell(SFTPFileSystem):
+    """Files of an SFTP server, behind the standard input and output of OpenSSH's `ssh`.
+
+    So a server is found, known and logged in to as in a terminal: by ~/.ssh/config, known_hosts,
+    keys, agents, jump hosts and connections that are open already. Nothing is asked.
+    """
 
     cachable = False
 
-    def __init__(
-        self, host: str, *, known: str, alias: str | None, public: set[str], **options: Any
-    ) -> None:
-        """Connect to a server.
-
-        Args:
-            known: files of keys of servers.
-            alias: the name under which they have that of this server.
-            public: keys in base64, of which one that ssh-agent has goes before its others.
-        """
-        self._files, self._alias, self._public = known, alias, public
-        super().__init__(host, **options)
+    def __init__(self, host: str, user: str | None, port: int | None, password: str | None) -> None:
+        self._password = password
+        self._command = ["ssh", *(f"-o{name}={value}" for name, value in _OPTIONS.items())]
+        self._command += [f"-oBatchMode={'no' if password else 'yes'}"]
+        self._command += [f"-p{port}"] if port is not None else []
+        self._command += [f"-l{user}"] if user is not None else []
+        self._command += ["-s", "--", host, "sftp"]
+        super().__init__(host)
 
     def _connect(self) -> None:
-        self.client = paramiko.SSHClient()
-        port, files = self.ssh_kwargs.get("port", _PORT), (*shlex.split(self._files), OF_ALL_USERS)
-        names = (self.host,) if port == _PORT else (f"[{self.host}]:{port}", self.host)
-        self._known = known_by((self._alias,) if self._alias else names, files)
-        self._policy = _Policy(self._known)
-        self.client.set_missing_host_key_policy(self._policy)
-        try:
-            self._begin()
-            session = self._session()
-        except paramiko.SSHException as error:
-            if str(error) in _SILENT:
-                raise TimeoutError from error
-            raise
-        self.ftp = paramiko.SFTPClient(cast(paramiko.Channel, _Patient(session)))
-
-    def _begin(self) -> None:
-        limits = ("timeout", "banner_timeout", "auth_timeout", "channel_timeout")
-        try:
-            with closing(paramiko.Agent()) as agent:
-                keys = (key for key in agent.get_keys() if key.get_base64() in self._public)
-                self.client.connect(
-                    self.host,
-                    pkey=next(keys, None),
-                    transport_factory=self._transport,
-                    **dict.fromkeys(limits, PATIENCE),
-                    **self.ssh_kwargs,
-                )
-        except (paramiko.SSHException, EOFError) as error:
-            self.client.close()
-            cause = error if isinstance(error, EOFError) else error.__context__
-            is_end = isinstance(cause, (EOFError, ConnectionResetError))
-            if self._policy.has_met and (is_end or str(error) in _ENDED):
-                raise ConnectionError(
-                    "the server ends the log-in; if ssh-agent has many keys, give one as "
-                    "IdentityFile, with IdentitiesOnly yes, in ~/.ssh/config"
-                ) from error
-            if not is_end:
+        with TemporaryFile() as errors, _answering(self._password) as environment:
+            self._line, self._process = _run(self._command, environment, errors)
+            end = weakref.finalize(self, _end, self._line, self._process)
+            try:
+                self.ftp = paramiko.SFTPClient(cast(paramiko.Channel, _Patient(self._line)))
+            except (paramiko.SSHException, paramiko.SFTPError, ConnectionError) as error:
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(_END)
+                said = str(error) if isinstance(error, paramiko.SFTPError) else _ENDED
+                raise ConnectionError(_reason(errors) or said) from error
+            except BaseException:
+                end()
                 raise
-            asked = "is this the port of an SSH server, and not too busy"
-            if "sock" in self.ssh_kwargs:
-                asked = "does the ProxyJump or ProxyCommand of ~/.ssh/config reach it"
-            raise ConnectionError(f"ends the connection at once; {asked}?") from error
-
-    def _transport(self, *given: Any, **options: Any) -> paramiko.Transport:
-        """A connection that asks for a key of the kinds that are known."""
-        transport = _NoQuestions(*given, **options)
-        security, kinds = transport.get_security_options(), self._known.kinds()
-        kinds |= {"rsa-sha2-256", "rsa-sha2-512"} if "ssh-rsa" in kinds else set()
-        security.key_types = sorted(security.key_types, key=lambda kind: kind not in kinds)
-        return transport
-
-    def _session(self) -> paramiko.Channel:
-        transport = self.client.get_transport()
-        if transport is None:
-            raise paramiko.SSHException("the server has ended the connection")
-        channel = transport.open_session(timeout=PATIENCE)
-        channel.settimeout(PATIENCE)  # for each answer, not for a whole file
-        is_late = threading.Event()
-
-        def give_up() -> None:
-            is_late.set()
-            self.cut()
-
-        silence = threading.Timer(PATIENCE, give_up)  # the next call has no timeout of its own
-        silence.start()
-        try:
-            channel.invoke_subsystem("sftp")
-        except (paramiko.SSHException, EOFError) as error:
-            if is_late.is_set():
-                raise TimeoutError from error
-            raise
-        finally:
-            silence.cancel()
-        return channel
 
     def _open(self, path: str, mode: str = "rb", **options: Any) -> Any:
         file = super()._open(path, mode, **options)
@@ -145,63 +103,103 @@ class KnownHosts(SFTPFileSystem):
 
     def cut(self) -> None:
         """End the connection, so that waiting calls fail; safe in a signal handler."""
-        transport = self.client.get_transport()
-        if transport is not None:
-            with suppress(OSError):
-                transport.sock.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):
+            self._line.shutdown(socket.SHUT_RDWR)
+        self._process.terminate()
 
 
-class _Policy(paramiko.MissingHostKeyPolicy):
-    """Accepts a server whose key is known; the client itself knows none.
+def _run(
+    command: list[str], environment: dict[str, str], errors: IO[bytes]
+) -> tuple[socket.socket, subprocess.Popen[bytes]]:
+    """A process, and the socket behind its standard input and output."""
+    line, theirs = socket.socketpair()
+    line.settimeout(PATIENCE)
+    with theirs:
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
+                stderr=errors,
+                env=environment,
+                start_new_session=True,  # where no Ctrl-C ends it, and no terminal asks
+            )
+        except FileNotFoundError:
+            line.close()
+            remedy = "is not installed (Debian, Ubuntu: apt install openssh-client)"
+            raise UserError(f"remote: {command[0]} {remedy}") from None
+    return line, process
 
-    Attributes:
-        has_met: whether it was asked, before the user logs in.
-    """
 
-    def __init__(self, known: Known) -> None:
-        self._known = known
-        self.has_met = False
-
-    def missing_host_key(self, client: Any, hostname: str, key: paramiko.PKey) -> None:
-        self.has_met = True
-        if key in self._known.revoked:
-            raise paramiko.SSHException("its key is marked as @revoked in known_hosts")
-        if not self._known.valid:
-            raise paramiko.SSHException(f"Server {hostname!r} not found in known_hosts")
-        if key not in self._known.valid:
-            raise paramiko.SSHException(f"{hostname!r} has another key than in known_hosts")
+def _end(line: socket.socket, process: subprocess.Popen[bytes]) -> None:
+    line.close()
+    process.terminate()
+    try:
+        process.wait(_END)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
-class _NoQuestions(paramiko.Transport):
-    """A connection on which a server asks its user nothing.
+@contextmanager
+def _answering(password: str | None) -> Iterator[dict[str, str]]:
+    """An environment in which ssh is told a password, if there is one, and nobody is asked."""
+    if password is None:
+        yield dict(os.environ)
+        return
+    with TemporaryDirectory() as folder:
+        program = Path(folder, "answer")
+        program.write_text(_ASKED, "utf-8")
+        program.chmod(0o700)
+        yield {
+            **os.environ,
+            "SSH_ASKPASS": str(program),
+            "SSH_ASKPASS_REQUIRE": "force",
+            "DISPLAY": os.environ.get("DISPLAY", ":0"),  # without it, ssh before 8.4 would not ask
+            "UNIDET_SSH_PASSWORD": password,
+        }
 
-    paramiko would print what the server sends as it is, and wait for an answer at every connection.
-    """
 
-    def auth_interactive_dumb(self, *given: Any, **options: Any) -> list[str]:
-        raise paramiko.AuthenticationException("the server asks for more than a key")
+def _reason(errors: IO[bytes]) -> str:
+    """What ssh says of its end, which is its first line: others say what follows from it."""
+    errors.seek(0)
+    text = errors.read(1 << 16).decode("utf-8", "replace")
+    if "REMOTE HOST IDENTIFICATION HAS CHANGED" in text:
+        return "its key is another than in known_hosts"
+    lines = (line.strip() for line in text.splitlines())
+    return next((line for line in lines if line.strip("@")), "")
 
 
 class _Patient:
-    """The channel of an SFTP session, which does not wait any more after one timeout.
+    """The line to an SFTP server, which does not wait any more after one timeout.
 
     Otherwise paramiko would wait for as long again for each further answer while it closes.
     """
 
-    def __init__(self, channel: paramiko.Channel) -> None:
-        self._channel = channel
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
         self._is_silent = False
 
     def recv(self, count: int) -> bytes:
         with self._once():
-            return self._channel.recv(count)
+            return self._line.recv(count)
 
     def send(self, data: bytes) -> int:
         with self._once():
-            return self._channel.send(data)
+            return self._line.send(data)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._channel, name)
+    def recv_ready(self) -> bool:
+        """Whether there is an answer to read, as of a paramiko.Channel."""
+        waiting = select.poll()
+        waiting.register(self._line, select.POLLIN)
+        return bool(waiting.poll(0))
+
+    def get_name(self) -> str:
+        """What paramiko's log calls it."""
+        return "ssh"
+
+    def close(self) -> None:
+        self._line.close()
 
     @contextmanager
     def _once(self) -> Iterator[None]:
@@ -214,14 +212,14 @@ class _Patient:
             raise
 
 
-def connect(url: str) -> tuple[KnownHosts, str]:
+def connect(url: str) -> tuple[SecureShell, str]:
     """The file system of `sftp://[user@]host[:port]/folder` and the folder on it.
 
     As for curl, `/~/folder` is below the home folder there, where sessions begin.
 
     Raises:
-        UserError: the address names no host.
-        OSError, paramiko.SSHException: the server cannot be reached, is not known, or refuses.
+        UserError: the address names no host, or ssh is not installed.
+        OSError: the server cannot be reached, is not known, or refuses.
     """
     parts = urlsplit(url)
     try:
@@ -232,10 +230,10 @@ def connect(url: str) -> tuple[KnownHosts, str]:
         raise UserError(
             f"remote {redact_argument(url)}: names no host; give sftp://user@host/folder"
         )
-    options = settings_of(host, port)
-    given = {"username": parts.username, "password": parts.password}
-    options |= {name: unquote(value) for name, value in given.items() if value is not None}
-    system = KnownHosts(options.pop("host"), **options)
+    user, password = (given and unquote(given) for given in (parts.username, parts.password))
+    if not _HOST.fullmatch(host) or (user and not _USER.fullmatch(user)):
+        raise UserError(f"remote {redact_argument(url)}: no name of a host, or of a user")
+    system = SecureShell(host, user, port, password)
     below = _OF_HOME.match(parts.path)
     return system, f"{system.ftp.normalize('.')}{below[1]}" if below else parts.path
 
