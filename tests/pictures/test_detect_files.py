@@ -26,6 +26,8 @@ from unidet.formats.results import read_results
 from unidet.pictures.detect_files import FileDetector, Summary, Wanted, detect_files
 from unidet.pictures.detections import Detections
 from unidet.pictures.journal import JOURNAL, Journal
+from unidet.pictures.naming import DRAWN_AS
+from unidet.pictures.outputs import save_picture
 from unidet.pictures.result_files import Ids, Row, require_ids_of, write_results
 from unidet.pictures.sources import find_sources
 from unidet.pictures.videos import film_of, frame_rate, video_file
@@ -399,6 +401,22 @@ def test_a_list_that_finds_no_room_is_named(tmp_path: Path) -> None:
     with no_room(), pytest.raises(UserError, match=r"/images\.json: cannot be written"):
         write_results("coco", tmp_path.joinpath, iter(()), NAMES, Ids.counted(NAMES))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", sorted(DRAWN_AS))
+def test_a_drawing_that_finds_no_room_is_not_there(tmp_path: Path, suffix: str) -> None:
+    """Also where the disk takes all but its last bytes."""
+    noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    whole, target = tmp_path / f"whole{suffix}", tmp_path / f"drawn{suffix}"
+    save_picture(Image.fromarray(noise), whole)
+    with (
+        no_room(whole.stat().st_size - 9),
+        pytest.raises(UserError, match=f"/drawn{suffix}: cannot be written"),
+    ):
+        save_picture(Image.fromarray(noise), target)
+    assert list(tmp_path.iterdir()) == [whole]
+    save_picture(Image.fromarray(noise), target)
+    assert target.read_bytes() == whole.read_bytes()
 
 
 @pytest.mark.usefixtures("folder")

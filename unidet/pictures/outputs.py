@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -245,8 +246,10 @@ def _recorded(detections: Detections) -> dict[str, Any]:
 def save_picture(picture: Image.Image, target: Path) -> None:
     """Write an image in the format of the suffix."""
     kind = DRAWN_AS[PurePosixPath(target.name).suffix.lower()]
+    content = BytesIO()  # Pillow's own writing to a file does not tell that a full disk took a part
+    picture.save(content, kind, **_SAVE.get(kind, {}))
     with whole_file(target) as partial:
-        picture.save(partial, kind, **_SAVE.get(kind, {}))
+        partial.write_bytes(content.getbuffer())
 
 
 def _full_size(source: Source, shot: Shot) -> np.ndarray:
