@@ -12,7 +12,7 @@ import pytest
 from disks import no_room
 
 from unidet.errors import UserError
-from unidet.store import accepted
+from unidet.store import accepted, runs
 from unidet.store.gc import cleaning, drop, sweep
 from unidet.store.gc_plan import plan
 from unidet.store.live import in_use
@@ -157,3 +157,16 @@ def test_a_push_to_a_full_disk_leaves_no_half_of_anything(
     assert put is type(remote._system).put_file
     push(store, remote, [action])
     assert Store(tmp_path / "remote").lookup(action.key) == action
+
+
+def test_a_request_that_finds_no_room_leaves_no_part_of_its_line(tmp_path: Path) -> None:
+    """`verify` would name it, and tell the user of damage."""
+    runs.append(tmp_path, "rpn", "1" * 64, "ran")
+    (log,) = runs.logs(tmp_path)
+    whole = log.read_bytes()
+    with no_room(len(whole) + 50), pytest.raises(OSError, match="File too large"):
+        runs.append(tmp_path, "rpn", "2" * 64, "ran")
+    assert log.read_bytes() == whole + b"\n" * 50
+    runs.append(tmp_path, "rpn", "3" * 64, "ran")
+    assert [run.key[0] for run in runs.read(tmp_path)] == ["3", "1"]
+    assert runs.unreadable(log) == []

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from unidet.store.disk import entries, make_folder, read_plain
+from unidet.store.disk import entries, make_folder, read_plain, sync
 from unidet.store.hashing import canonical_json, naming, sha256_bytes, write_all
 from unidet.store.plain_json import parse_json, to_record
 from unidet.store.provenance import command, utc
@@ -62,9 +62,17 @@ def append(folder: Path, stage: str, key: str, how: How, name: str = "") -> None
         if error.errno in _NOT_WRITABLE:
             return
         raise
+    parts = []
     try:
         with naming(path):
-            write_all(descriptor, line)
+            while line:
+                count = os.write(descriptor, line)
+                parts.append((os.lseek(descriptor, 0, os.SEEK_CUR) - count, count))
+                line = line[count:]
+    except OSError:  # a full disk takes a part of it
+        for place, count in parts:
+            _overwrite(path, place, count)
+        raise
     finally:
         os.close(descriptor)
 
@@ -168,13 +176,18 @@ def blank(path: Path) -> int:
     They are overwritten in place, because other processes append to the file meanwhile.
     """
     lines = unreadable(path)
+    for place, line in lines:
+        _overwrite(path, place, len(line))
+    sync(path)
+    return len(lines)
+
+
+def _overwrite(path: Path, place: int, length: int) -> None:
+    """Put empty lines there; not in append mode, in which Linux writes to the end alone."""
     descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
     try:
         with naming(path):
-            for place, line in lines:
-                os.lseek(descriptor, place, os.SEEK_SET)
-                write_all(descriptor, b"\n" * len(line))
-            os.fsync(descriptor)
+            os.lseek(descriptor, place, os.SEEK_SET)
+            write_all(descriptor, b"\n" * length)
     finally:
         os.close(descriptor)
-    return len(lines)
