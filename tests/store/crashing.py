@@ -164,7 +164,7 @@ def checkpoint(step: int, megabytes: float = 0.1) -> Callable[[Store], None]:
         model, optimizer = mock.MagicMock(), mock.MagicMock()
         model.state_dict.return_value = {"weight": mock.MagicMock(numpy=lambda: array)}
         optimizer.state.return_value = {"momentum": array}
-        save_checkpoint(store.work(KEY), step, model, optimizer, None)
+        save_checkpoint(store.work(KEY), step, model, optimizer, None, b"")
 
     return save
 

@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
     for step in range(15):
         log.write(step, {"loss": 1.0 / (step + 1)})
         if step in (6, 13):
-            save_checkpoint(tmp_path, step + 1, *network(step + 1), None)
+            save_checkpoint(tmp_path, step + 1, *network(step + 1), None, log.rows)
     return tmp_path
 
 
@@ -91,7 +91,7 @@ def test_a_damaged_one_is_set_aside_and_the_one_before_is_used(
     (line,) = capsys.readouterr().err.splitlines()
     assert f"{FILE}.damaged: a damaged checkpoint (" in line
     assert line.endswith("; continuing from the one before")
-    save_checkpoint(folder, 14, *network(14.0), None)
+    save_checkpoint(folder, 14, *network(14.0), None, b"")
     assert restored(folder)[:2] == (14, 14.0)
 
 
@@ -120,7 +120,7 @@ def test_a_folder_in_place_of_the_previous_one_is_set_aside_when_saving(folder: 
     (folder / PREVIOUS).unlink()
     (folder / PREVIOUS / "mine").mkdir(parents=True)
     (folder / f"{PREVIOUS}.damaged").write_bytes(b"earlier")
-    save_checkpoint(folder, 21, *network(21.0), None)
+    save_checkpoint(folder, 21, *network(21.0), None, b"")
     assert (folder / f"{PREVIOUS}.damaged" / "mine").is_dir()
     assert restored(folder)[:2] == (21, 21.0)
     (folder / FILE).unlink()
@@ -157,7 +157,7 @@ def test_one_that_cannot_be_written_says_where_the_run_goes_on(
 
     monkeypatch.setattr("unidet.training.checkpoint.save_tensors", full)
     with pytest.raises(UserError, match=f"the same command {then}"):
-        save_checkpoint(folder, 21, *network(21.0), None)
+        save_checkpoint(folder, 21, *network(21.0), None, b"")
     assert restored(folder)[0] == (14 if kept else 0)
 
 
@@ -178,7 +178,7 @@ def test_that_of_another_run_is_set_aside(
 ) -> None:
     other = tmp_path / "another key"
     other.mkdir()
-    save_checkpoint(other, 30, *network(30.0), None)
+    save_checkpoint(other, 30, *network(30.0), None, b"")
     shutil.copy(other / FILE, folder)
     assert restored(folder) == (7, 7.0, list(range(7)))
     assert "(it is of another run)" in capsys.readouterr().err
@@ -214,5 +214,5 @@ def test_the_new_file_is_on_the_disk_before_the_old_one_moves(
     monkeypatch.setattr(
         Path, "replace", lambda path, to: (steps.append(path.name), replace(path, to))[1]
     )
-    save_checkpoint(folder, 21, *network(21.0), None)
+    save_checkpoint(folder, 21, *network(21.0), None, b"")
     assert steps == ["sync", FILE, f"{FILE}.draft", "sync"]

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import csv
+import itertools
 from pathlib import Path
 
+import jittor as jt
+import numpy as np
 import pytest
 from disks import no_room
+from jittor import nn
 from tensorboardX.proto.event_pb2 import Event
 
+from unidet.config.training import OptimizerConfig, ScheduleConfig, TrainingConfig
+from unidet.ops.loss_term import Losses, LossTerm
+from unidet.ops.sampling import BatchRandom
+from unidet.training.checkpoint import load_checkpoint
 from unidet.training.log import EVENTS, FILE, TrainingLog, keep_log
+from unidet.training.loop import train
+from unidet.training.optimizer import Optimizer
 
 
 def logged(work: Path) -> Path:
@@ -77,3 +88,48 @@ def test_a_full_disk_ends_training_with_one_error(tmp_path: Path) -> None:
         log.write(step, {"loss": 1.0, "lr": 0.1})
     with no_room(), pytest.raises(OSError, match="File too large"):
         log.write(10, {"loss": 1.0, "lr": 0.1})
+
+
+class Removing:
+    """Progress that loses the log, as an unlucky user, at one step."""
+
+    def __init__(self, log: Path, step: int) -> None:
+        self.log, self.step = log, step
+
+    def update(self, done: int, total: int, note: str = "") -> None:
+        if done == self.step:
+            self.log.unlink()
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_log_that_is_lost_during_training_is_whole_again(tmp_path: Path, ends: bool) -> None:
+    """At the end, and after a resumption from the checkpoint that was saved meanwhile."""
+    settings = TrainingConfig(
+        steps=30,
+        batch_size=1,
+        optimizer=OptimizerConfig(kind="sgd", lr=0.01),
+        schedule=ScheduleConfig(kind="constant"),
+        checkpoint_every=20,
+    )
+    model = nn.Linear(2, 1)
+
+    def loss_of(inputs: np.ndarray, random: BatchRandom) -> Losses:
+        return {"loss_square": LossTerm((model(jt.array(inputs)) ** 2).mean(), 1.0)}
+
+    batches = itertools.repeat(np.ones((1, 2), np.float32))
+    train(
+        model,
+        loss_of,
+        lambda start: batches,
+        settings,
+        seed=0,
+        folder=tmp_path,
+        progress=Removing(tmp_path / FILE, 15),
+    )
+    if not ends:
+        (tmp_path / FILE).unlink()
+        optimizer = Optimizer(model, settings.optimizer)
+        assert load_checkpoint(tmp_path, model, optimizer, None) == 20
+    with (tmp_path / FILE).open(newline="") as file:
+        steps = [int(row["step"]) for row in csv.DictReader(file)]
+    assert steps == ([0, 10, 20, 29] if ends else [0, 10])

@@ -33,9 +33,14 @@ _MOST_BYTES_A_NUMBER = 64  # of the network: the number itself, its average and 
 
 
 def save_checkpoint(
-    folder: Path, step: int, model: nn.Module, optimizer: Optimizer, ema: WeightEMA | None
+    folder: Path,
+    step: int,
+    model: nn.Module,
+    optimizer: Optimizer,
+    ema: WeightEMA | None,
+    rows: bytes | bytearray,
 ) -> None:
-    """Write a checkpoint; the previous one is kept beside it.
+    """Write a checkpoint with the log's rows; the previous one is kept beside it.
 
     Raises:
         UserError: the disk is full or fails; the old file is as it was.
@@ -46,7 +51,7 @@ def save_checkpoint(
         arrays |= {f"ema/{name}": array for name, array in ema.state().items()}
     arrays["step"] = np.array([step], np.int64)
     arrays[RUN] = _run_of(folder)
-    arrays["log"] = np.frombuffer(log.content(folder), np.uint8)
+    arrays["log"] = np.frombuffer(bytes(rows), np.uint8)
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     arrays[CHECKSUM] = _checksum(arrays)
     draft = folder / f"{FILE}.draft"

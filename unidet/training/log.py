@@ -7,6 +7,7 @@ import shutil
 import struct
 import time
 from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 
 from tensorboardX.proto.event_pb2 import Event, SessionLog
@@ -24,6 +25,9 @@ class TrainingLog:
     anew drops what an earlier one has left. Events are written here and now: TensorBoard's own
     writers do it in a thread, for which training waits without end where the disk is full.
 
+    Attributes:
+        rows: the whole CSV so far, whatever has become of the file meanwhile.
+
     Raises:
         OSError: the disk is full or fails.
     """
@@ -31,13 +35,11 @@ class TrainingLog:
     def __init__(self, folder: Path, start_step: int) -> None:
         self._path = folder / FILE
         self._events = folder / EVENTS
-        self._columns: list[str] = []
         if start_step == 0:
             self._path.unlink(missing_ok=True)
             self._events.unlink(missing_ok=True)
-        elif self._path.exists():
-            with self._path.open(newline="") as file:
-                self._columns = next(csv.reader(file), [])
+        self.rows = bytearray(self._path.read_bytes() if self._path.exists() else b"")
+        self._columns = next(csv.reader(self.rows.decode().splitlines()), [])
         if not self._events.is_file():  # but a pipe, for which training would wait
             self._events.unlink(missing_ok=True)
         self._events.parent.mkdir(exist_ok=True)
@@ -53,8 +55,16 @@ class TrainingLog:
         self._tell(_scalars(step, values))
 
     def _append(self, row: list) -> None:
-        with self._path.open("a", newline="") as file:
-            csv.writer(file).writerow(row)
+        text = StringIO()
+        csv.writer(text).writerow(row)
+        line = text.getvalue().encode()
+        as_left = self._path.is_file() and self._path.read_bytes() == self.rows
+        self.rows += line
+        if as_left:
+            with self._path.open("ab") as file:
+                file.write(line)
+        else:
+            restore(self._path.parent, self.rows)  # somebody has removed or altered it
 
     def _tell(self, *events: Event) -> None:
         for event in events:
@@ -63,14 +73,8 @@ class TrainingLog:
             file.write(b"".join(map(_record, events)))
 
 
-def content(folder: Path) -> bytes:
-    """The CSV so far."""
-    path = folder / FILE
-    return path.read_bytes() if path.exists() else b""
-
-
-def restore(folder: Path, rows: bytes) -> None:
-    """Restore the CSV to what `content` returned."""
+def restore(folder: Path, rows: bytes | bytearray) -> None:
+    """Restore the CSV to the `rows` of a log."""
     draft = folder / f"{FILE}.draft"
     draft.unlink(missing_ok=True)
     draft.write_bytes(rows)

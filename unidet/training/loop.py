@@ -85,8 +85,8 @@ def train(
         if log and (step % LOG_EVERY == 0 or step + 1 == settings.steps):
             log.write(step, numbers | {"lr": settings.optimizer.lr * factor})
         stopping = bool(ranks.anywhere(np.array(stop_requested())))
-        if (stopping or (step + 1) % settings.checkpoint_every == 0) and ranks.rank() == 0:
-            save_checkpoint(folder, step + 1, model, optimizer, ema)
+        if log and (stopping or (step + 1) % settings.checkpoint_every == 0):
+            save_checkpoint(folder, step + 1, model, optimizer, ema, log.rows)
         if stopping:
             ranks.wait_for_all()  # the first process may still be saving
             raise Interrupted(f"saved after step {step + 1} of {settings.steps}")
