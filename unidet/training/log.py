@@ -58,13 +58,13 @@ class TrainingLog:
         text = StringIO()
         csv.writer(text).writerow(row)
         line = text.getvalue().encode()
-        as_left = self._path.is_file() and self._path.read_bytes() == self.rows
+        as_left = self._path.is_file() and self._path.stat().st_size == len(self.rows)
         self.rows += line
         if as_left:
             with self._path.open("ab") as file:
                 file.write(line)
         else:
-            restore(self._path.parent, self.rows)  # somebody has removed or altered it
+            restore(self._path.parent, self.rows)  # somebody has removed or cut it
 
     def _tell(self, *events: Event) -> None:
         for event in events:
