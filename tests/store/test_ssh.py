@@ -14,9 +14,11 @@ from typing import Any
 
 import paramiko
 import pytest
+from commands import eventually
 from paramiko.sftp import CMD_READ
 
 from unidet.errors import UserError
+from unidet.store import ssh
 from unidet.store.paths import Layout
 from unidet.store.record import StoredFile
 from unidet.store.remote import Refused, Remote
@@ -264,6 +266,18 @@ def test_no_session_outlives_its_remote(sshd: Any, home: Path, tmp_path: Path) -
 @pytest.mark.parametrize("place", ["a;touch${IFS}x", "-oProxyCommand=x", "`x`@host", "-x@host"])
 def test_names_that_a_shell_would_run(place: str) -> None:
     with pytest.raises(UserError, match="no name of a host, or of a user"):
+def test_nothing_that_ssh_has_started_outlives_its_remote(
+    own_ssh: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ssh of a jump host waits for that for as long as it likes."""
+    monkeypatch.setattr(ssh, "PATIENCE", 0.5)
+    folder = own_ssh('sleep 1000 & echo $! > "$0.child"; wait')
+    with pytest.raises(UserError, match="does not answer"):
+        Remote("sftp://cluster/x")
+    child = Path("/proc", (folder / "ssh.child").read_text().strip(), "stat")
+    assert eventually(lambda: not child.exists() or ") Z " in child.read_text(), 10)
+
+
         Remote(f"sftp://{place}/x")
 
 

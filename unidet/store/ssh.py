@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import select
+import signal
 import socket
 import subprocess
 import weakref
@@ -105,7 +106,7 @@ class SecureShell(SFTPFileSystem):
         """End the connection, so that waiting calls fail; safe in a signal handler."""
         with suppress(OSError):
             self._line.shutdown(socket.SHUT_RDWR)
-        self._process.terminate()
+        _signal(self._process, signal.SIGTERM)
 
 
 def _run(
@@ -133,11 +134,11 @@ def _run(
 
 def _end(line: socket.socket, process: subprocess.Popen[bytes]) -> None:
     line.close()
-    process.terminate()
+    _signal(process, signal.SIGTERM)
     try:
         process.wait(_END)
     except subprocess.TimeoutExpired:
-        process.kill()
+        _signal(process, signal.SIGKILL)
         process.wait()
 
 
@@ -145,6 +146,13 @@ def _end(line: socket.socket, process: subprocess.Popen[bytes]) -> None:
 def _answering(password: str | None) -> Iterator[dict[str, str]]:
     """An environment in which ssh is told a password, if there is one, and nobody is asked."""
     if password is None:
+def _signal(process: subprocess.Popen[bytes], number: int) -> None:
+    """Also to what ssh has started, as the ssh of a jump host: it would wait on for its server."""
+    if process.returncode is None:  # otherwise its number may be another's
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+
+
         yield dict(os.environ)
         return
     with TemporaryDirectory() as folder:
