@@ -225,7 +225,9 @@ def test_why_no_session_begins(own_ssh: Callable[[str], Path], script: str, says
 def test_a_password_reaches_ssh_and_no_list_of_processes(own_ssh: Callable[[str], Path]) -> None:
     ask = '"$SSH_ASKPASS"'
     folder = own_ssh(
-        f"""{ask} "me@here's password: " > "$0.heard"; echo "$@" > "$0.given"
+        f"""until [ -e "$SSH_ASKPASS.of" ]; do sleep 0.1; done
+        {ask} "me@here's password: " > "$0.heard"; echo "$@" > "$0.given"
+        ({ask} "me@jump's password: " >> "$0.heard" || exit 1)
         {ask} "Are you sure you want to continue connecting?" >> "$0.heard" || exit 1"""
     )
     with pytest.raises(UserError):
@@ -238,12 +240,13 @@ def test_a_password_reaches_ssh_and_no_list_of_processes(own_ssh: Callable[[str]
 def test_without_a_password_nothing_is_asked(
     own_ssh: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("SSH_ASKPASS", raising=False)
+    """Not even by the ssh of a jump host, which knows of no batch mode."""
+    monkeypatch.setenv("SSH_ASKPASS", "ssh-askpass")
     folder = own_ssh('echo "$SSH_ASKPASS" "$@" > "$0.given"; ps -o tty= $$ > "$0.terminal"')
     with pytest.raises(UserError):
         Remote("sftp://cluster/data")
     given = (folder / "ssh.given").read_text()
-    assert given.startswith(" -oStrictHostKeyChecking=yes ")
+    assert given.startswith("false -oStrictHostKeyChecking=yes ")
     assert given.endswith("-oBatchMode=yes -s -- cluster sftp\n")
     assert (folder / "ssh.terminal").read_text().strip() == "?"
 
@@ -263,9 +266,6 @@ def test_no_session_outlives_its_remote(sshd: Any, home: Path, tmp_path: Path) -
     assert process.poll() is not None
 
 
-@pytest.mark.parametrize("place", ["a;touch${IFS}x", "-oProxyCommand=x", "`x`@host", "-x@host"])
-def test_names_that_a_shell_would_run(place: str) -> None:
-    with pytest.raises(UserError, match="no name of a host, or of a user"):
 def test_nothing_that_ssh_has_started_outlives_its_remote(
     own_ssh: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -278,6 +278,9 @@ def test_nothing_that_ssh_has_started_outlives_its_remote(
     assert eventually(lambda: not child.exists() or ") Z " in child.read_text(), 10)
 
 
+@pytest.mark.parametrize("place", ["a;touch${IFS}x", "-oProxyCommand=x", "`x`@host", "-x@host"])
+def test_names_that_a_shell_would_run(place: str) -> None:
+    with pytest.raises(UserError, match="no name of a host, or of a user"):
         Remote(f"sftp://{place}/x")
 
 

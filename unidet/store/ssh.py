@@ -48,12 +48,14 @@ _OPTIONS = {
     "RequestTTY": "no",
 }
 _ASKED = """#!/bin/sh
+[ "$PPID" = "$(cat "$0.of")" ] || exit 1
 case "$1" in
     *[Pp]assword*) printf '%s\\n' "$UNIDET_SSH_PASSWORD" ;;
     *) exit 1 ;;
 esac
 """
-"""What ssh runs to ask a user. On the way there are other questions, as whether a key is right."""
+"""What ssh runs to ask a user: also whether a key is right, and, on a jump host, for another's
+password, which that process of ssh has from its settings."""
 # paramiko logs what it does, which is not for users.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
@@ -81,6 +83,10 @@ class SecureShell(SFTPFileSystem):
             self._line, self._process = _run(self._command, environment, errors)
             end = weakref.finalize(self, _end, self._line, self._process)
             try:
+                if self._password:
+                    Path(f"{environment['SSH_ASKPASS']}.of").write_text(
+                        f"{self._process.pid}", "utf-8"
+                    )
                 self.ftp = paramiko.SFTPClient(cast(paramiko.Channel, _Patient(self._line)))
             except (paramiko.SSHException, paramiko.SFTPError, ConnectionError) as error:
                 with suppress(subprocess.TimeoutExpired):
@@ -142,10 +148,6 @@ def _end(line: socket.socket, process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-@contextmanager
-def _answering(password: str | None) -> Iterator[dict[str, str]]:
-    """An environment in which ssh is told a password, if there is one, and nobody is asked."""
-    if password is None:
 def _signal(process: subprocess.Popen[bytes], number: int) -> None:
     """Also to what ssh has started, as the ssh of a jump host: it would wait on for its server."""
     if process.returncode is None:  # otherwise its number may be another's
@@ -153,7 +155,11 @@ def _signal(process: subprocess.Popen[bytes], number: int) -> None:
             os.killpg(process.pid, number)
 
 
-        yield dict(os.environ)
+@contextmanager
+def _answering(password: str | None) -> Iterator[dict[str, str]]:
+    """An environment in which ssh is told a password, if there is one, and nobody is asked."""
+    if not password:
+        yield {**os.environ, "SSH_ASKPASS": "false"}  # the ssh of a jump host would ask
         return
     with TemporaryDirectory() as folder:
         program = Path(folder, "answer")
