@@ -7,7 +7,8 @@ import shlex
 
 # Bounded repetitions, because text in a record from elsewhere could make others very slow.
 _USER = re.compile(r":/{1,2}[^\s:]*:")  # a path made of an address has one slash
-_WITH_BLANKS = re.compile(r"(://[^\s:@]*:)(?!\*\*\*@)(?:(?!://).)*@", re.DOTALL)
+# No port, nor the end of an address, behind which a message may say me@here.
+_WITH_BLANKS = re.compile(r"(://[^\s/:@]*:)(?!\*\*\*@|\d{1,5}/)(?:(?!://).)*@", re.DOTALL)
 # No address, but typed for one: user:password@host, also behind a mistyped sftp: or sftp//
 _UNMARKED = re.compile(r"(^|[='\"/])([^\s/:@=]{1,99}):(?!/)[^\s@]{1,99}@")
 # A port is a number; anything else is a password whose host was forgotten.

@@ -566,6 +566,8 @@ def test_no_password_in_an_error(url: str) -> None:
 def test_no_password_in_a_message_that_shows_an_argument() -> None:
     assert redact("remote=sftp://me:my S3cret@h/x{: wrong") == "remote=sftp://me:***@h/x{: wrong"
     assert redact("sftp://me:S3cret@h/x: no me@h there") == "sftp://me:***@h/x: no me@h there"
+    for place in ("sftp://h/x", "sftp://h:22/x", "sftp://me@h:22/x"):
+        assert redact(f"remote {place}: me@h: denied") == f"remote {place}: me@h: denied"
 
 
 @pytest.mark.parametrize(
