@@ -188,7 +188,7 @@ def test_a_server_that_is_not_known(sshd: Any, home: Path, tmp_path: Path) -> No
     subprocess.run(command, check=True)
     other = (tmp_path / "key.pub").read_text()
     known.write_text(f"{line.split()[0]} {other}")
-    with pytest.raises(UserError, match=r"another than in known_hosts; .* ssh-keygen -R"):
+    with pytest.raises(UserError, match=r"key for .* has changed .*; .* ssh-keygen -R"):
         Remote(sshd.url(tmp_path))
 
 
@@ -210,7 +210,7 @@ def own_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 @pytest.mark.parametrize(
     ("script", "says"),
     [
-        ("echo; echo '@@@@@' >&2; echo 'no route' >&2; echo later >&2; exit 255", "x: no route$"),
+        ("echo; echo 'no route' >&2; echo later >&2; exit 255", "x: no route$"),
         ("echo Welcome to the cluster; cat", "prints text at each log-in there"),
         ("exit 255", "begins no session"),
         ("exec 0<&- 1>&-; sleep 100", "begins no session"),
@@ -309,5 +309,5 @@ def test_a_server_that_lets_nobody_in_says_what_helps(
 ) -> None:
     (home / ".ssh" / "id_ed25519").unlink()
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
-    with pytest.raises(UserError, match=r"; give a key that logs in without a question"):
+    with pytest.raises(UserError, match=r"or give a key that logs in without a question"):
         Remote(sshd.url(tmp_path))

@@ -15,27 +15,33 @@ _LOST = ("Server connection dropped", "Socket is closed")
 _LOST_KINDS = ("ClientPayloadError", "ConnectionClosedError")
 # What ssh and SFTP say as they refuse, and what helps.
 _KEY = (
-    "give a key that logs in without a question, by ssh-add or as IdentityFile in ~/.ssh/config, "
-    "or open a connection that ssh shares (ControlMaster)"
+    "check the password, if the address has one; or give a key that logs in without a question, by "
+    "ssh-add or as IdentityFile in ~/.ssh/config, or open a connection that ssh shares "
+    "(ControlMaster)"
 )
 _ONCE = "connect to it once by ssh, which shows its key and asks"
 _ROOM = "free some space there and run this again, it continues"
 _ADVICE = {
     "host key is known for": _ONCE,
+    "has changed and you have requested": "it may be another machine; if its key was changed, "
+    "remove the old one by ssh-keygen -R",
+    "is marked as revoked": "ask who runs this server for its new key",
     "Host key verification failed": _ONCE,  # of a jump host
-    "its key is another than in": "it may be another machine; if its key was changed, remove the "
-    "old one by ssh-keygen -R",
+    "are too open": "let nobody else read this key (chmod 600)",
+    "ssh_askpass: exec": "set TMPDIR to a folder from which programs may run",
     "Permission denied (": _KEY,
     "Too many authentication failures": "give the right key as IdentityFile, with IdentitiesOnly "
     "yes, in ~/.ssh/config",
-    "kex_exchange_identification": "is this the port of an SSH server, and not too busy?",
-    "banner exchange": "is this the port of an SSH server, and not too busy?",
+    ": open failed: ": "the jump host does not connect to it",
     "subsystem request failed": "it offers no SFTP",
     "Garbage packet received": "a program prints text at each log-in there, as from ~/.bashrc",
     "Operation unsupported": "its server must be able to replace files, as OpenSSH's is",
     os.strerror(errno.ENOSPC): _ROOM,
     os.strerror(errno.EDQUOT): _ROOM,
 }
+# What also follows from all that fails on the way to a server.
+_NO_SERVER = ("kex_exchange_identification", "banner exchange")
+_PORT = "is this the port of an SSH server, and not too busy?"
 _OF_TARGET = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 # All that SFTP says of a disk that is full or cannot be read, and of most else.
 _FAILED = "Failure"
@@ -56,8 +62,19 @@ def words(error: BaseException) -> str:
         return "is redirected without end; look at the region and the address of the endpoint"
     if text == _FAILED:
         return f"the server failed, and says no more; look at its disk, which may be {_DISK}"
-    advice = next((advice for said, advice in _ADVICE.items() if said in text), "")
+    advices = {**_ADVICE, **dict.fromkeys(_NO_SERVER, _PORT)}
+    advice = next((advice for said, advice in advices.items() if said in text), "")
     return _about_rights(error) or (f"{text.rstrip('.')}; {advice}" if advice else text)
+
+
+def reason(text: str) -> str:
+    """The line of ssh's messages that says why it has ended; empty where there is none.
+
+    A banner of a jump host or a warning may stand before it, and behind it what follows from it.
+    """
+    lines = [line.strip() for line in text.splitlines()]
+    known = (line for said in _ADVICE for line in lines if said in line)
+    return next(known, next(filter(None, lines), ""))
 
 
 def _text(error: BaseException) -> str:

@@ -22,6 +22,7 @@ from fsspec.implementations.sftp import SFTPFileSystem
 
 from unidet.errors import UserError
 from unidet.redaction import redact_argument
+from unidet.store.remote_errors import reason
 from unidet.store.ssh_files import ReadAhead
 
 PATIENCE = 60.0  # seconds to wait for one answer of a server
@@ -175,13 +176,8 @@ def _answering(password: str | None) -> Iterator[dict[str, str]]:
 
 
 def _reason(errors: IO[bytes]) -> str:
-    """What ssh says of its end, which is its first line: others say what follows from it."""
     errors.seek(0)
-    text = errors.read(1 << 16).decode("utf-8", "replace")
-    if "REMOTE HOST IDENTIFICATION HAS CHANGED" in text:
-        return "its key is another than in known_hosts"
-    lines = (line.strip() for line in text.splitlines())
-    return next((line for line in lines if line.strip("@")), "")
+    return reason(errors.read(1 << 16).decode("utf-8", "replace"))
 
 
 class _Patient:
