@@ -732,7 +732,7 @@ def test_the_port_of_another_server(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("sftp:///folder", "names no host; give sftp://user@host/folder"),
+        ("sftp:///folder", "names no host, or no port; give sftp://user@host/folder"),
         ("nonsense://x/y", "no store can be reached by nonsense://; give"),
         ("sftp://127.0.0.1:1/x", "remote sftp://127.0.0.1:1/x: "),
         ("me@host:/data", "remote me@host:/data: is no folder, and an address is given as"),

@@ -278,10 +278,17 @@ def test_nothing_that_ssh_has_started_outlives_its_remote(
     assert eventually(lambda: not child.exists() or ") Z " in child.read_text(), 10)
 
 
-@pytest.mark.parametrize("place", ["a;touch${IFS}x", "-oProxyCommand=x", "`x`@host", "-x@host"])
-def test_names_that_a_shell_would_run(place: str) -> None:
+@pytest.mark.parametrize(
+    "place", ["a;touch${IFS}x", "-oProxyCommand=x", "`x`@host", "-x@host", "a%00@host", "@host"]
+)
+def test_names_that_a_shell_would_run_or_that_are_none(place: str) -> None:
     with pytest.raises(UserError, match="no name of a host, or of a user"):
         Remote(f"sftp://{place}/x")
+
+
+def test_a_port_that_does_not_exist() -> None:
+    with pytest.raises(UserError, match="or no port; give sftp:"):
+        Remote("sftp://cluster:99999/x")
 
 
 @pytest.mark.parametrize(

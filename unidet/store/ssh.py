@@ -31,7 +31,7 @@ _ENDED = "ssh begins no session, and does not say why"
 _OF_HOME = re.compile(r"/~((?:/.*)?)$", re.DOTALL)
 # ssh puts them into commands of the user's settings (ProxyCommand), and old versions as they are.
 _HOST = re.compile(r"[\w:][\w.:%-]*")
-_USER = re.compile(r"[^\s'\"`;&<>|(){}-][^\s'\"`;&<>|(){}]*")
+_USER = re.compile(r"[^\s\0'\"`;&<>|(){}-][^\s\0'\"`;&<>|(){}]*")
 # It never asks, opens nothing but this session, and shares a connection but makes none to share.
 _OPTIONS = {
     "StrictHostKeyChecking": "yes",
@@ -237,11 +237,10 @@ def connect(url: str) -> tuple[SecureShell, str]:
     except ValueError:  # its message may contain part of a password with a slash
         host = None
     if not host:
-        raise UserError(
-            f"remote {redact_argument(url)}: names no host; give sftp://user@host/folder"
-        )
+        remedy = "give sftp://user@host/folder"
+        raise UserError(f"remote {redact_argument(url)}: names no host, or no port; {remedy}")
     user, password = (given and unquote(given) for given in (parts.username, parts.password))
-    if not _HOST.fullmatch(host) or (user and not _USER.fullmatch(user)):
+    if not _HOST.fullmatch(host) or (user is not None and not _USER.fullmatch(user)):
         raise UserError(f"remote {redact_argument(url)}: no name of a host, or of a user")
     system = SecureShell(host, user, port, password)
     below = _OF_HOME.match(parts.path)
