@@ -151,7 +151,7 @@ def _end(line: socket.socket, process: subprocess.Popen[bytes]) -> None:
 
 def _signal(process: subprocess.Popen[bytes], number: int) -> None:
     """Also to what ssh has started, as the ssh of a jump host: it would wait on for its server."""
-    if process.returncode is None:  # otherwise its number may be another's
+    if process.poll() is None:  # otherwise, or in a child of ours, its number may be another's
         with suppress(ProcessLookupError):
             os.killpg(process.pid, number)
 
