@@ -225,8 +225,7 @@ def test_why_no_session_begins(own_ssh: Callable[[str], Path], script: str, says
 def test_a_password_reaches_ssh_and_no_list_of_processes(own_ssh: Callable[[str], Path]) -> None:
     ask = '"$SSH_ASKPASS"'
     folder = own_ssh(
-        f"""until [ -e "$SSH_ASKPASS.of" ]; do sleep 0.1; done
-        {ask} "me@here's password: " > "$0.heard"; echo "$@" > "$0.given"
+        f"""{ask} "me@here's password: " > "$0.heard"; echo "$@" > "$0.given"
         ({ask} "me@jump's password: " >> "$0.heard" || exit 1)
         {ask} "Are you sure you want to continue connecting?" >> "$0.heard" || exit 1"""
     )

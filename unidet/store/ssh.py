@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -49,14 +50,16 @@ _OPTIONS = {
     "RequestTTY": "no",
 }
 _ASKED = """#!/bin/sh
-[ "$PPID" = "$(cat "$0.of")" ] || exit 1
+[ "$PPID" = "$UNIDET_SSH" ] || exit 1
 case "$1" in
     *[Pp]assword*) printf '%s\\n' "$UNIDET_SSH_PASSWORD" ;;
     *) exit 1 ;;
 esac
 """
-"""What ssh runs to ask a user: also whether a key is right, and, on a jump host, for another's
-password, which that process of ssh has from its settings."""
+"""What ssh runs to ask a user: also whether a key is right; and its process for a jump host, for
+another password."""
+_NUMBERED = ["sh", "-c", 'export UNIDET_SSH=$$; exec "$@"', "sh"]
+"""Runs a command that knows the number of its process."""
 # paramiko logs what it does, which is not for users.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
@@ -72,7 +75,8 @@ class SecureShell(SFTPFileSystem):
 
     def __init__(self, host: str, user: str | None, port: int | None, password: str | None) -> None:
         self._password = password
-        self._command = ["ssh", *(f"-o{name}={value}" for name, value in _OPTIONS.items())]
+        self._command = [*(_NUMBERED if password else ())]
+        self._command += ["ssh", *(f"-o{name}={value}" for name, value in _OPTIONS.items())]
         self._command += [f"-oBatchMode={'no' if password else 'yes'}"]
         self._command += [f"-p{port}"] if port is not None else []
         self._command += [f"-l{user}"] if user is not None else []
@@ -84,10 +88,6 @@ class SecureShell(SFTPFileSystem):
             self._line, self._process = _run(self._command, environment, errors)
             end = weakref.finalize(self, _end, self._line, self._process)
             try:
-                if self._password:
-                    Path(f"{environment['SSH_ASKPASS']}.of").write_text(
-                        f"{self._process.pid}", "utf-8"
-                    )
                 self.ftp = paramiko.SFTPClient(cast(paramiko.Channel, _Patient(self._line)))
             except (paramiko.SSHException, paramiko.SFTPError, ConnectionError) as error:
                 with suppress(subprocess.TimeoutExpired):
@@ -119,23 +119,24 @@ class SecureShell(SFTPFileSystem):
 def _run(
     command: list[str], environment: dict[str, str], errors: IO[bytes]
 ) -> tuple[socket.socket, subprocess.Popen[bytes]]:
-    """A process, and the socket behind its standard input and output."""
+    """A process, and the socket behind its standard input and output.
+
+    Raises:
+        UserError: ssh is not installed.
+    """
+    if shutil.which("ssh") is None:
+        raise UserError("remote: ssh is not installed (Debian, Ubuntu: apt install openssh-client)")
     line, theirs = socket.socketpair()
     line.settimeout(PATIENCE)
     with theirs:
-        try:
-            process = subprocess.Popen(
-                command,
-                stdin=theirs.fileno(),
-                stdout=theirs.fileno(),
-                stderr=errors,
-                env=environment,
-                start_new_session=True,  # where no Ctrl-C ends it, and no terminal asks
-            )
-        except FileNotFoundError:
-            line.close()
-            remedy = "is not installed (Debian, Ubuntu: apt install openssh-client)"
-            raise UserError(f"remote: {command[0]} {remedy}") from None
+        process = subprocess.Popen(
+            command,
+            stdin=theirs.fileno(),
+            stdout=theirs.fileno(),
+            stderr=errors,
+            env=environment,
+            start_new_session=True,  # where no Ctrl-C ends it, and no terminal asks
+        )
     return line, process
 
 
