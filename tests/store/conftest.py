@@ -75,7 +75,7 @@ Subsystem sftp internal-sftp
 """
 
 
-SSH = """#!/bin/sh
+SSH = """
 set -- -oUserKnownHostsFile="$HOME/.ssh/known_hosts" -oIdentityFile="$HOME/.ssh/id_ed25519" "$@"
 [ ! -f "$HOME/.ssh/config" ] || exec {ssh} -F "$HOME/.ssh/config" "$@"
 exec {ssh} -F none "$@"
@@ -118,18 +118,18 @@ def server(folder: Path) -> Iterator[Server]:
         try:
             _wait(port, process, folder / "log")
             with pytest.MonkeyPatch.context() as patch:
-                patch.setenv("PATH", f"{_client(folder / 'bin')}:{os.environ['PATH']}")
+                _replace_ssh(folder / "bin", SSH.format(ssh=shutil.which("ssh")), patch)
                 yield Server(process.pid, port, home)
         finally:
             process.terminate()
 
 
-def _client(folder: Path) -> Path:
-    """A folder with an `ssh` that reads the settings in $HOME."""
+def _replace_ssh(folder: Path, script: str, patch: pytest.MonkeyPatch) -> None:
+    """Makes a folder with a script that runs in place of `ssh`."""
     folder.mkdir()
-    (folder / "ssh").write_text(SSH.format(ssh=shutil.which("ssh")))
+    (folder / "ssh").write_text(f"#!/bin/sh\n{script}\n")
     (folder / "ssh").chmod(0o700)
-    return folder
+    patch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
 
 
 def _free_port() -> int:
@@ -163,3 +163,14 @@ def home(sshd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(sshd.home, tmp_path / "home")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     return tmp_path / "home"
+
+
+@pytest.fixture
+def own_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Puts a script in place of `ssh`; its folder."""
+
+    def put(script: str) -> Path:
+        _replace_ssh(tmp_path / "bin", script, monkeypatch)
+        return tmp_path / "bin"
+
+    return put

@@ -192,21 +192,6 @@ def test_a_server_that_is_not_known(sshd: Any, home: Path, tmp_path: Path) -> No
         Remote(sshd.url(tmp_path))
 
 
-@pytest.fixture
-def own_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Puts a script in place of `ssh`; its folder."""
-
-    def put(script: str) -> Path:
-        folder = tmp_path / "bin"
-        folder.mkdir()
-        (folder / "ssh").write_text(f"#!/bin/sh\n{script}\n")
-        (folder / "ssh").chmod(0o700)
-        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-        return folder
-
-    return put
-
-
 @pytest.mark.parametrize(
     ("script", "says"),
     [

@@ -14,11 +14,6 @@ _LOST = ("Server connection dropped", "Socket is closed")
 # Those of aiohttp and botocore, whose modules are not loaded for other remotes.
 _LOST_KINDS = ("ClientPayloadError", "ConnectionClosedError")
 # What ssh and SFTP say as they refuse, and what helps.
-_KEY = (
-    "check the password, if the address has one; or give a key that logs in without a question, by "
-    "ssh-add or as IdentityFile in ~/.ssh/config, or open a connection that ssh shares "
-    "(ControlMaster)"
-)
 _ONCE = "connect to it once by ssh, which shows its key and asks"
 _ROOM = "free some space there and run this again, it continues"
 _ADVICE = {
@@ -29,7 +24,9 @@ _ADVICE = {
     "Host key verification failed": _ONCE,  # of a jump host
     "are too open": "let nobody else read this key (chmod 600)",
     "ssh_askpass: exec": "set TMPDIR to a folder from which programs may run",
-    "Permission denied (": _KEY,
+    "Permission denied (": "check the password, if the address has one; or give a key that logs in "
+    "without a question, by ssh-add or as IdentityFile in ~/.ssh/config, or open a connection that "
+    "ssh shares (ControlMaster)",
     "Too many authentication failures": "give the right key as IdentityFile, with IdentitiesOnly "
     "yes, in ~/.ssh/config",
     ": open failed: ": "the jump host does not connect to it",

@@ -58,8 +58,10 @@ def repair(
     """Restore content where possible, and set damaged content and records aside.
 
     Content that matches its name stays, even if a record gives it another size. Unexpected files
-    stay, because they may belong to a user. `refuse` gets a line for content that
-    the remote lacks, and for what is damaged there too.
+    stay, because they may belong to a user.
+
+    Args:
+        refuse: gets a line for content that the remote lacks, and for what is damaged there too.
 
     Returns:
         path of a problem -> what was done, for problems that are solved.
